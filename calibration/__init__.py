@@ -1,0 +1,1 @@
+"""Calibration of cameras, hand-eye transforms and joints, and identification of dynamics."""

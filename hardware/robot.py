@@ -1,0 +1,89 @@
+"""What every robot driver offers, and how a robot is registered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+from hardware.records import JointCommand, RobotState
+from hardware.registry import Registry, load_object
+from hardware.spec import RobotSpec
+
+
+class Robot(Protocol):
+    """A connection to one device. `spec` is readable before `connect`.
+
+    `read` and `send` neither block nor wait: they are called once per control cycle by one thread. `stop` may be called
+    from any thread and in any state.
+    """
+
+    @property
+    def spec(self) -> RobotSpec:
+        """The robot's description."""
+        ...
+
+    def connect(self) -> None:
+        """Open the connection and bring the device to where it accepts commands, without moving it.
+
+        Raises:
+            DeviceNotConnectedError: nothing answers at the address.
+            ProtocolError: something answers, but not as the device should, or it refuses a request.
+            DeviceFaultError: the device is in a state that a person must clear first.
+        """
+        ...
+
+    def read(self) -> RobotState:
+        """The newest measurement.
+
+        Raises:
+            DeviceNotConnectedError: the connection is not open, or broke.
+            StaleDataError: the newest measurement is older than `spec.state_age_max_s`.
+        """
+        ...
+
+    def send(self, command: JointCommand) -> None:
+        """Hand one command to the device.
+
+        Raises:
+            DeviceNotConnectedError: the connection is not open, or broke.
+        """
+        ...
+
+    def stop(self) -> None:
+        """The device's own safe reaction (controlled stop, damping). Idempotent; never raises, even half connected."""
+        ...
+
+    def disconnect(self) -> None:
+        """Stop the device if it moves, then close the connection. Idempotent, never raises."""
+        ...
+
+
+@dataclass(frozen=True)
+class RobotEntry:
+    """How a robot registers: `ROBOT = RobotEntry(...)` at the top of its folder's `__init__.py`."""
+
+    spec: RobotSpec
+    """The robot's description."""
+    model: Path
+    """Its first-party MJCF file."""
+    driver: str
+    """"module:Class" of its driver; imported only when opened. The class takes one argument, its configuration."""
+    config: str
+    """"module:Class" of the driver's configuration, a frozen dataclass whose defaults reach the robot as delivered."""
+    summary: str
+    """One line for `robostack list robots`."""
+
+    def config_type(self) -> type[Any]:
+        """The configuration dataclass of the driver."""
+        return cast(type[Any], load_object(self.config))
+
+    def open(self, config: object | None = None) -> Robot:
+        """A driver, not yet connected, with `config` (default: the configuration's defaults)."""
+        driver = cast(Callable[[object], Robot], load_object(self.driver))
+        return driver(config if config is not None else self.config_type()())
+
+
+ROBOTS: Registry[RobotEntry] = Registry("robot", "hardware", "ROBOT")
+"""Every robot: folders of this room, and entry points of the group `robostack.robots`."""

@@ -1,0 +1,147 @@
+"""What a robot is, before it is connected: its joints by name, their limits, its frames and its rates."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hardware.arrays import FloatArray, frozen
+from hardware.errors import UnknownNameError
+
+CommandMode = Literal["position", "velocity", "effort"]
+
+
+@dataclass(frozen=True)
+class JointSpec:
+    """One joint. For a prismatic joint read m for rad and N for Nm."""
+
+    name: str
+    """Name, equal in MJCF, URDF, ROS messages and datasets."""
+    position_min: float
+    """Lowest position [rad]."""
+    position_max: float
+    """Highest position [rad]."""
+    velocity_max: float
+    """Largest speed [rad/s]."""
+    acceleration_max: float
+    """Largest acceleration that references may ask for [rad/s^2]."""
+    jerk_max: float
+    """Largest jerk that references may ask for [rad/s^3]."""
+    effort_max: float
+    """Largest torque [Nm]."""
+    default_position: float = 0.0
+    """Position in the default pose [rad]."""
+    stiffness: float = 0.0
+    """Proportional gain of the position servo [Nm/rad]; 0 where the robot has none."""
+    damping: float = 0.0
+    """Derivative gain of the position servo [Nm s/rad]."""
+    kind: Literal["revolute", "prismatic"] = "revolute"
+    """Kind of joint; fixes the units."""
+
+
+@dataclass(frozen=True)
+class RobotSpec:
+    """A robot: readable before connecting, and the same for the simulated and the physical one."""
+
+    name: str
+    """Registry name ("ur5e")."""
+    joints: tuple[JointSpec, ...]
+    """Actuated joints; this order is the order of every joint array of the robot."""
+    control_rate_hz: float
+    """Rate of the loop that commands the device [Hz]."""
+    command_modes: tuple[CommandMode, ...]
+    """What a command to the device may carry, preferred first."""
+    base_frame: str
+    """Frame that tool poses are given in."""
+    tool_frame: str | None = None
+    """Site of the model that is the tool; None for a robot without one."""
+    workspace_min: tuple[float, float, float] | None = None
+    """Lower corner of the box the tool must stay in, in the base frame [m]; None: not limited."""
+    workspace_max: tuple[float, float, float] | None = None
+    """Upper corner of the box the tool must stay in, in the base frame [m]."""
+    state_age_max_s: float = 0.05
+    """A measurement older than this stops the robot [s]."""
+    sources: tuple[str, ...] = ()
+    """Where the numbers come from."""
+
+    @cached_property
+    def joint_names(self) -> tuple[str, ...]:
+        """Names of the joints, in order."""
+        return tuple(joint.name for joint in self.joints)
+
+    @cached_property
+    def position_min(self) -> FloatArray:
+        """Lower position limits, (num_joints,) [rad], read-only."""
+        return frozen([joint.position_min for joint in self.joints])
+
+    @cached_property
+    def position_max(self) -> FloatArray:
+        """Upper position limits, (num_joints,) [rad], read-only."""
+        return frozen([joint.position_max for joint in self.joints])
+
+    @cached_property
+    def velocity_max(self) -> FloatArray:
+        """Speed limits, (num_joints,) [rad/s], read-only."""
+        return frozen([joint.velocity_max for joint in self.joints])
+
+    @cached_property
+    def acceleration_max(self) -> FloatArray:
+        """Acceleration limits, (num_joints,) [rad/s^2], read-only."""
+        return frozen([joint.acceleration_max for joint in self.joints])
+
+    @cached_property
+    def jerk_max(self) -> FloatArray:
+        """Jerk limits, (num_joints,) [rad/s^3], read-only."""
+        return frozen([joint.jerk_max for joint in self.joints])
+
+    @cached_property
+    def effort_max(self) -> FloatArray:
+        """Torque limits, (num_joints,) [Nm], read-only."""
+        return frozen([joint.effort_max for joint in self.joints])
+
+    @cached_property
+    def default_position(self) -> FloatArray:
+        """Default pose, (num_joints,) [rad], read-only."""
+        return frozen([joint.default_position for joint in self.joints])
+
+    @cached_property
+    def stiffness(self) -> FloatArray:
+        """Servo stiffness, (num_joints,) [Nm/rad], read-only."""
+        return frozen([joint.stiffness for joint in self.joints])
+
+    @cached_property
+    def damping(self) -> FloatArray:
+        """Servo damping, (num_joints,) [Nm s/rad], read-only."""
+        return frozen([joint.damping for joint in self.joints])
+
+    def indices(self, names: Iterable[str]) -> NDArray[np.intp]:
+        """Positions of the joints called `names` in this robot's order, (k,).
+
+        Raises:
+            UnknownNameError: a name is not a joint of this robot.
+        """
+        order = {name: index for index, name in enumerate(self.joint_names)}
+        found = []
+        for name in names:
+            if name not in order:
+                raise UnknownNameError(f"joint of '{self.name}'", name, order)
+            found.append(order[name])
+        return np.array(found, dtype=np.intp)
+
+    def ordered(self, names: Sequence[str], values: Sequence[float], fill: float = float("nan")) -> FloatArray:
+        """Values given per joint name, put into this robot's order, (num_joints,); joints not named get `fill`.
+
+        Raises:
+            UnknownNameError: a name is not a joint of this robot.
+            ValueError: the lengths differ.
+        """
+        if len(names) != len(values):
+            raise ValueError(f"{len(names)} joint names but {len(values)} values")
+        array = np.full(len(self.joints), fill, dtype=np.float64)
+        array[self.indices(names)] = values
+        return array

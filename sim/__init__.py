@@ -1,0 +1,1 @@
+"""Physics engines, dynamics distributions, and virtual devices that speak vendors' protocols."""
