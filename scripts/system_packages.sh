@@ -11,9 +11,11 @@ for entry in $libraries; do
   case $known in *"${entry%%:*} "*) ;; *) missing="$missing ${entry##*:}" ;; esac
 done
 # The software renderer that EGL falls back to; it is found by path, not by the linker.
-if ! ls /usr/lib/*/dri/swrast_dri.so /usr/lib/*/dri/libdril_dri.so /usr/lib64/dri/swrast_dri.so >/dev/null 2>&1; then
-  missing="$missing libgl1-mesa-dri"
-fi
+renderer=""
+for file in /usr/lib/*/dri/swrast_dri.so /usr/lib/*/dri/libdril_dri.so /usr/lib64/dri/swrast_dri.so; do
+  [ -e "$file" ] && renderer=$file
+done
+[ -n "$renderer" ] || missing="$missing libgl1-mesa-dri"
 [ -n "$missing" ] || exit 0
 
 command="apt-get install -y --no-install-recommends$missing"
