@@ -1,0 +1,152 @@
+"""A multi-layer perceptron with hand-derived gradients, its parameters in one flat array."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Vector = NDArray[np.floating]
+Matrix = NDArray[np.floating]
+
+LEAK = 0.01
+"""Slope of LeakyReLU below zero."""
+
+
+@dataclass(slots=True)
+class Pass:
+    """Buffers of one forward and backward pass; nothing is allocated after they are made."""
+
+    inputs: list[Vector]
+    """Input of each layer with a trailing 1 that multiplies the bias, (fan_in + 1,)."""
+    hidden: list[Vector]
+    """LeakyReLU of each hidden layer, before normalisation, (width,)."""
+    output: Vector
+    """Output of the network, (num_outputs,)."""
+    deltas: list[Vector]
+    """Derivative of the scalar in question by the pre-activation of each layer, (fan_out,)."""
+    scratch: list[Vector]
+    """One temporary per hidden layer, (width,)."""
+    norm: float = 1.0
+    """Length of the last hidden vector."""
+
+
+class Mlp:
+    """h_l = LeakyReLU(W_l [h_{l-1}; 1]),  phi = h_L / sqrt(|h_L|^2 + eps^2),  y = W [phi; 1].
+
+    The weight gradient of a layer is delta x^T: it is kept as its two factors until `gradient` writes it out.
+
+    Args:
+        num_inputs: length of x.
+        hidden: widths of the hidden layers, at least one.
+        num_outputs: length of y.
+        rng: draws the orthogonal initial weights (gain 1; biases are zero).
+        normalize: whether the last hidden vector is divided by its length.
+        epsilon: eps above; keeps the gradient finite at h_L = 0.
+        dtype: float32 to learn, float64 to check gradients.
+    """
+
+    def __init__(
+        self,
+        num_inputs: int,
+        hidden: Sequence[int],
+        num_outputs: int,
+        rng: np.random.Generator,
+        *,
+        normalize: bool = True,
+        epsilon: float = 1e-8,
+        dtype: type[np.floating] = np.float32,
+    ) -> None:
+        self.sizes = (num_inputs, *hidden, num_outputs)
+        self.normalize, self.epsilon, self.dtype = normalize, epsilon, dtype
+        self._shapes = shapes = [
+            (fan_out, fan_in + 1) for fan_in, fan_out in zip(self.sizes, self.sizes[1:], strict=False)
+        ]
+        self.parameters = np.zeros(sum(rows * columns for rows, columns in shapes), dtype=dtype)
+        self._gradient = np.zeros_like(self.parameters)
+        self.layers = _views(self.parameters, shapes)
+        self._layer_gradients = _views(self._gradient, shapes)
+        for layer in self.layers:
+            layer[:, :-1] = _orthogonal(layer.shape[0], layer.shape[1] - 1, rng)
+
+    def matrices(self, parameters: Vector) -> list[Matrix]:
+        """`parameters`, laid out as this network's, as one [weight, bias] matrix per layer, (fan_out, fan_in + 1)."""
+        return _views(parameters, self._shapes)
+
+    def new_pass(self) -> Pass:
+        """Buffers for one pass."""
+        widths = self.sizes[1:-1]
+        return Pass(
+            inputs=[np.ones(size + 1, dtype=self.dtype) for size in self.sizes[:-1]],
+            hidden=[np.zeros(size, dtype=self.dtype) for size in widths],
+            output=np.zeros(self.sizes[-1], dtype=self.dtype),
+            deltas=[np.zeros(size, dtype=self.dtype) for size in self.sizes[1:]],
+            scratch=[np.zeros(size, dtype=self.dtype) for size in widths],
+        )
+
+    def forward(self, run: Pass, layers: Sequence[Matrix] | None = None) -> Vector:
+        """The output for the input in `run.inputs[0][:-1]`; the returned buffer belongs to `run`.
+
+        Args:
+            run: buffers; `backward` needs them as they are left here.
+            layers: other weights to use, from `matrices`.
+        """
+        layers = layers if layers is not None else self.layers
+        for index, (layer, hidden, scratch) in enumerate(zip(layers, run.hidden, run.scratch, strict=False)):
+            np.dot(layer, run.inputs[index], out=hidden)
+            np.multiply(hidden, LEAK, out=scratch)
+            np.maximum(hidden, scratch, out=hidden)
+            if index + 1 < len(run.hidden) or not self.normalize:
+                run.inputs[index + 1][:-1] = hidden
+        if self.normalize:
+            last = run.hidden[-1]
+            run.norm = float(np.sqrt(np.dot(last, last) + self.epsilon**2))
+            np.multiply(last, 1.0 / run.norm, out=run.inputs[-1][:-1])
+        np.dot(layers[-1], run.inputs[-1], out=run.output)
+        return run.output
+
+    def backward(self, run: Pass, output_gradient: Vector) -> Vector:
+        """Carry dL/dy back to dL/dx, (num_inputs,), leaving every layer's delta in `run`."""
+        run.deltas[-1][:] = output_gradient
+        for index in range(len(run.hidden) - 1, -1, -1):
+            delta, hidden, slope = run.deltas[index], run.hidden[index], run.scratch[index]
+            np.dot(run.deltas[index + 1], self.layers[index + 1][:, :-1], out=delta)
+            if self.normalize and index == len(run.hidden) - 1:
+                # d phi / d h = (I - phi phi^T) / |h|
+                phi = run.inputs[-1][:-1]
+                np.multiply(phi, np.dot(phi, delta), out=slope)
+                delta -= slope
+                delta *= 1.0 / run.norm
+            np.greater(hidden, 0.0, out=slope)  # LeakyReLU keeps the sign
+            slope *= 1.0 - LEAK
+            slope += LEAK
+            delta *= slope
+        gradient: Vector = np.dot(run.deltas[0], self.layers[0][:, :-1])
+        return gradient
+
+    def gradient(self, run: Pass, scale: float = 1.0) -> Vector:
+        """`scale` times the gradient by all parameters, flat, after `backward`; the next call reuses it."""
+        for delta, value, out in zip(run.deltas, run.inputs, self._layer_gradients, strict=True):
+            if scale != 1.0:
+                delta *= scale
+            np.multiply(delta[:, None], value, out=out)
+        return self._gradient
+
+
+def _views(flat: Vector, shapes: Sequence[tuple[int, int]]) -> list[Matrix]:
+    """Consecutive pieces of `flat` as matrices."""
+    ends = np.cumsum([rows * columns for rows, columns in shapes])
+    return [
+        flat[end - rows * columns : end].reshape(rows, columns)
+        for end, (rows, columns) in zip(ends, shapes, strict=True)
+    ]
+
+
+def _orthogonal(rows: int, columns: int, rng: np.random.Generator) -> Matrix:
+    """A matrix with orthonormal rows or columns, whichever are fewer; Haar-distributed by the sign of R's diagonal."""
+    q, r = np.linalg.qr(rng.standard_normal((max(rows, columns), min(rows, columns))))
+    q = q * np.sign(np.diag(r))
+    return q if rows >= columns else q.T
