@@ -1,0 +1,1 @@
+"""Pictures and videos of results; works without a display."""
