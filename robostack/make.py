@@ -1,0 +1,69 @@
+"""From the name of a task to its environment in simulation."""
+
+from __future__ import annotations
+
+from typing import overload
+
+from robostack.env import RobotEnv, RobotVectorEnv
+from robostack.tasks.task import TASKS, Task
+from sim.mujoco_engine import MujocoEngine
+from sim.randomization.distribution import Distribution
+from sim.randomization.uniform import UniformDistribution
+from sim.simulated_plant import SimulatedPlant
+
+
+def simulate(task: Task, count: int = 1, threads: int = 1) -> SimulatedPlant:
+    """Simulated robots for a task, with room for the latencies that it randomises.
+
+    Args:
+        task: what they are for.
+        count: number of simulations.
+        threads: threads that step them; results do not depend on it.
+    """
+    latency_max_s = max((entry.high for entry in task.dynamics if entry.name == "actuator/latency"), default=0.0)
+    engine = MujocoEngine(task.spec, task.model, count, threads, task.timestep_s, latency_max_s)
+    return SimulatedPlant(engine)
+
+
+@overload
+def make_env(
+    task: str | Task, count: None = None, threads: int = 1, randomize: bool | Distribution = True, seed: int | None = 0
+) -> RobotEnv: ...
+
+
+@overload
+def make_env(
+    task: str | Task, count: int, threads: int = 1, randomize: bool | Distribution = True, seed: int | None = 0
+) -> RobotVectorEnv: ...
+
+
+def make_env(
+    task: str | Task,
+    count: int | None = None,
+    threads: int = 1,
+    randomize: bool | Distribution = True,
+    seed: int | None = 0,
+) -> RobotEnv | RobotVectorEnv:
+    """A task's environment in simulation.
+
+    Args:
+        task: a task or its registry name ("ur5e-reach").
+        count: number of simulations stepped together; None for a single environment.
+        threads: threads that step them.
+        randomize: draw the dynamics that the task names uniformly between their bounds, or from this distribution;
+            False keeps the model as it is.
+        seed: of the random numbers; None draws one.
+
+    Raises:
+        UnknownNameError: there is no such task.
+    """
+    made = TASKS.load(task)() if isinstance(task, str) else task
+    plant = simulate(made, 1 if count is None else count, threads)
+    dynamics: Distribution | None = None
+    if not isinstance(randomize, bool):
+        dynamics = randomize
+    elif randomize and made.dynamics:
+        dynamics = UniformDistribution(made.dynamics)
+    if count is None:
+        return RobotEnv(made, plant, dynamics, seed)
+    return RobotVectorEnv(made, plant, dynamics, seed)

@@ -1,0 +1,1 @@
+"""Bodies that are not robots of ours: benchmark models found in installed packages, never copied."""

@@ -1,0 +1,238 @@
+"""Dynamics parameters of a MuJoCo model: their names, which fields of the model they write, what must be recomputed.
+
+Names of one object set a value in SI units: `link:<body>/mass`, `joint:<joint>/damping`. Names of a kind multiply what
+all its objects have: `joint/damping` = 1.2 means 20 % more everywhere; only `actuator/latency` is a value [s] for all
+actuators. To add a parameter, add a row.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import mujoco
+import numpy as np
+from mujoco.batch import Batch
+from numpy.typing import NDArray
+
+from hardware.arrays import Array, FloatArray
+from hardware.errors import LimitViolationError, UnknownNameError
+from hardware.spec import RobotSpec
+from sim.model_binding import bind_model, names_of
+
+Objects = Literal["body", "dof", "actuator", "geom", "pair"]
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """One field of MjModel that a parameter writes."""
+
+    field: str
+    """Name of the field, (number of objects, ...)."""
+    objects: Objects
+    """What its rows are."""
+    column: int | None = None
+    """Column of a row; None: the whole row."""
+    scale: bool = False
+    """Multiply the model's value by value / nominal instead of setting the value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One kind of parameter."""
+
+    kind: str
+    """"link", "joint", "actuator" or "contact"."""
+    quantity: str
+    """What of it."""
+    each: bool
+    """Named per object (`kind:object/quantity`), or once for all (`kind/quantity`)."""
+    unit: str
+    """SI unit, or "1" for a factor."""
+    writes: tuple[Write, ...]
+    """Fields written; for a value per object the first one holds the nominal."""
+    set_const: bool
+    """Whether quantities that MuJoCo derives at compile time (mj_setConst) depend on it."""
+    low: float = 0.0
+    """Smallest physical value."""
+    high: float = math.inf
+    """Largest physical value."""
+    low_allowed: bool = True
+    """Whether `low` itself is physical."""
+
+
+_MASS = (Write("body_mass", "body", scale=True), Write("body_inertia", "body", scale=True))
+_STIFFNESS = (
+    Write("actuator_gainprm", "actuator", 0, scale=True),
+    Write("actuator_biasprm", "actuator", 1, scale=True),
+)
+_FRICTION = (
+    Write("geom_friction", "geom", 0, scale=True),
+    Write("pair_friction", "pair", 0, scale=True),
+    Write("pair_friction", "pair", 1, scale=True),
+)
+
+
+def _joint_rows(quantity: str, unit: str, field: str, set_const: bool) -> tuple[Row, Row]:
+    """A quantity of one joint in its unit, and the factor on that of all joints."""
+    return (
+        Row("joint", quantity, True, unit, (Write(field, "dof"),), set_const),
+        Row("joint", quantity, False, "1", (Write(field, "dof", scale=True),), set_const),
+    )
+
+
+ROWS: tuple[Row, ...] = (
+    # The inertia scales along with the mass: the same shape of another density.
+    Row("link", "mass", True, "kg", _MASS, set_const=True, low_allowed=False),
+    Row("link", "mass", False, "1", _MASS, set_const=True, low_allowed=False),
+    Row("link", "com_x", True, "m", (Write("body_ipos", "body", 0),), set_const=True, low=-math.inf),
+    Row("link", "com_y", True, "m", (Write("body_ipos", "body", 1),), set_const=True, low=-math.inf),
+    Row("link", "com_z", True, "m", (Write("body_ipos", "body", 2),), set_const=True, low=-math.inf),
+    *_joint_rows("damping", "N m s/rad", "dof_damping", set_const=False),
+    *_joint_rows("armature", "kg m^2", "dof_armature", set_const=True),
+    *_joint_rows("frictionloss", "N m", "dof_frictionloss", set_const=False),
+    Row("actuator", "latency", False, "s", (Write("actuator_delay", "actuator"),), set_const=False),
+    # Gain of a motor, proportional gain of a position servo.
+    Row("actuator", "stiffness", False, "1", _STIFFNESS, set_const=False, low_allowed=False),
+    Row("actuator", "damping", False, "1", (Write("actuator_biasprm", "actuator", 2, scale=True),), set_const=False),
+    # Sliding friction of every geom and pair.
+    Row("contact", "friction", False, "1", _FRICTION, set_const=False),
+)
+"""Every kind of parameter."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A parameter of one model."""
+
+    row: Row
+    """Its kind."""
+    indices: Mapping[Objects, NDArray[np.intp]]
+    """Rows of the model's fields that it writes, per kind of object."""
+    nominal: float
+    """Value of the model as it is."""
+
+
+def targets(spec: RobotSpec, model: mujoco.MjModel) -> dict[str, Target]:
+    """Every parameter that a model of the robot has, by name."""
+    binding = bind_model(spec, model)
+    everything: dict[Objects, NDArray[np.intp]] = {
+        "body": np.flatnonzero(model.body_mass > 0.0),
+        "dof": binding.dofs,
+        "actuator": np.arange(model.nu) if len(binding.actuators) == 0 else binding.actuators,
+        "geom": np.arange(model.ngeom),
+        "pair": np.arange(model.npair),
+    }
+    bodies = names_of(model, mujoco.mjtObj.mjOBJ_BODY, model.nbody)
+    found: dict[str, Target] = {}
+    for row in ROWS:
+        field = getattr(model, row.writes[0].field)
+        if not row.each:
+            nominal = 1.0 if row.unit == "1" else float(field[everything[row.writes[0].objects]].max(initial=0.0))
+            found[f"{row.kind}/{row.quantity}"] = Target(row, everything, nominal)
+            continue
+        for name, index in _objects(row, spec, binding.dofs, bodies, model):
+            single: dict[Objects, NDArray[np.intp]] = {row.writes[0].objects: np.array([index], dtype=np.intp)}
+            value = field[index] if row.writes[0].column is None else field[index, row.writes[0].column]
+            found[f"{row.kind}:{name}/{row.quantity}"] = Target(row, single, float(value))
+    return found
+
+
+class DynamicsTable:
+    """Writes dynamics parameters into the simulations of a batch.
+
+    Values stay until they are written again. Where several parameters write one field, values of single objects are
+    set first and factors multiply them, whatever the order of the calls.
+
+    Args:
+        spec: the robot.
+        model: the model with its nominal values.
+        batch: the simulations.
+        latency_max_s: largest delay that the model's histories have room for [s].
+    """
+
+    def __init__(self, spec: RobotSpec, model: mujoco.MjModel, batch: Batch, latency_max_s: float) -> None:
+        self._model, self._batch, self._latency_max_s = model, batch, latency_max_s
+        self._targets = targets(spec, model)
+        self._values: dict[str, FloatArray] = {}
+
+    def nominal(self, name: str) -> float:
+        """The model's own value of a parameter.
+
+        Raises:
+            UnknownNameError: the model has no such parameter.
+        """
+        return self._target(name).nominal
+
+    def write(self, values: Mapping[str, Array], ids: NDArray[np.intp] | None) -> None:
+        """Set parameters, each (k,), of the simulations `ids` (k,) in ascending order; None means all.
+
+        Nothing is written unless everything is valid.
+
+        Raises:
+            UnknownNameError: the model has no such parameter.
+            LimitViolationError: a value is not physical.
+        """
+        for name, value in values.items():
+            self._require_physical(name, self._target(name).row, np.asarray(value))
+        rows = slice(None) if ids is None else ids
+        for name, value in values.items():
+            if name not in self._values:
+                self._values[name] = np.full(self._batch.nsim, self._targets[name].nominal)
+            self._values[name][rows] = value
+        for field in {write.field for name in values for write in self._targets[name].row.writes}:
+            self._compose(field, rows)
+        if any(self._targets[name].row.set_const for name in values):
+            self._batch.set_const(ids)
+
+    def _compose(self, field: str, rows: slice | NDArray[np.intp]) -> None:
+        """Write one field from its nominal values and every parameter that has a say in it."""
+        nominal = getattr(self._model, field)
+        if not nominal.size:
+            return
+        array = self._batch.expand(field)
+        fresh = np.broadcast_to(nominal, array[rows].shape).astype(nominal.dtype)
+        for name in sorted(self._values, key=lambda known: not self._targets[known].row.each):
+            target, value = self._targets[name], self._values[name][rows]
+            for write in target.row.writes:
+                indices = target.indices.get(write.objects)
+                if write.field == field and indices is not None:
+                    _apply(fresh, write, indices, value / target.nominal if write.scale else value)
+        array[rows] = fresh
+
+    def _target(self, name: str) -> Target:
+        if name not in self._targets:
+            raise UnknownNameError("dynamics parameter", name, self._targets)
+        return self._targets[name]
+
+    def _require_physical(self, name: str, row: Row, value: Array) -> None:
+        high = self._latency_max_s if name == "actuator/latency" else row.high
+        # A delay drawn at its upper bound may exceed it by rounding.
+        inside = (value >= row.low if row.low_allowed else value > row.low) & (value <= high * (1.0 + 1e-12))
+        inside &= np.isfinite(value)
+        if not inside.all():
+            worst = float(np.atleast_1d(value)[~np.atleast_1d(inside)][0])
+            raise LimitViolationError(f"dynamics parameter '{name}' [{row.unit}]", worst, row.low, high)
+
+
+def _objects(
+    row: Row, spec: RobotSpec, dofs: NDArray[np.intp], bodies: tuple[str, ...], model: mujoco.MjModel
+) -> Iterator[tuple[str, int]]:
+    """Name and index of each object that a row applies to."""
+    if row.writes[0].objects == "dof":
+        yield from zip(spec.joint_names, dofs.tolist(), strict=True)
+        return
+    for body in bodies:
+        index = int(mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_BODY, body))
+        if model.body_mass[index] > 0.0:
+            yield body, index
+
+
+def _apply(fresh: Array, write: Write, indices: NDArray[np.intp], value: FloatArray) -> None:
+    """Set or scale the elements of (k, objects, ...) that a write names, with one value per simulation (k,)."""
+    where = (slice(None), indices) if write.column is None else (slice(None), indices, write.column)
+    block = fresh[where]
+    per_simulation = value.reshape(-1, *([1] * (block.ndim - 1)))
+    fresh[where] = block * per_simulation if write.scale else np.broadcast_to(per_simulation, block.shape)

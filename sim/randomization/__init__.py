@@ -1,0 +1,1 @@
+"""Distributions over dynamics parameters: what each simulation is given at a reset."""
