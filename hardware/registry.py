@@ -53,6 +53,23 @@ class Registry(Generic[T]):
         module, _, attribute = targets[name].partition(":")
         return cast(T, getattr(importlib.import_module(module), attribute))
 
+    def summary(self, name: str) -> str:
+        """The one-line `summary="..."` that the member `name` was registered with.
+
+        It is read from the source text where it is written out there, so that an overview imports nothing; else from
+        the loaded member, or from its docstring where it has no summary.
+
+        Raises:
+            UnknownNameError: nothing is registered under `name`.
+        """
+        module, _, attribute = self._targets().get(name, "").partition(":")
+        value = _assigned(module, attribute) if module.startswith(f"{self.package}.") else None
+        for keyword in value.keywords if isinstance(value, ast.Call) else []:
+            if keyword.arg == "summary" and isinstance(keyword.value, ast.Constant):
+                return str(keyword.value.value)
+        member = self.load(name)
+        return str(getattr(member, "summary", None) or (member.__doc__ or "").partition("\n")[0])
+
     def _targets(self) -> dict[str, str]:
         """Name -> "module:attribute" of every member."""
         targets: dict[str, str] = {}
@@ -68,7 +85,7 @@ class Registry(Generic[T]):
             return
         for module in pkgutil.iter_modules(spec.submodule_search_locations):
             dotted = f"{self.package}.{module.name}"
-            if _assigns(dotted, self.attribute):
+            if _assigned(dotted, self.attribute) is not None:
                 yield module.name.replace("_", "-"), f"{dotted}:{self.attribute}"
 
     def _entry_points(self) -> Iterator[tuple[str, str]]:
@@ -76,21 +93,23 @@ class Registry(Generic[T]):
             yield point.name, point.value
 
 
-def _assigns(module: str, attribute: str) -> bool:
-    """Whether the source of `module` assigns `attribute` at its top level. The module itself is not executed."""
+def _assigned(module: str, attribute: str) -> ast.expr | None:
+    """What the source of `module` assigns to `attribute` at its top level. The module itself is not executed."""
     spec = importlib.util.find_spec(module)
     loader = spec.loader if spec is not None else None
     get_source = getattr(loader, "get_source", None)
     source = get_source(module) if get_source is not None else None
     if not source or attribute not in source:
-        return False
+        return None
     for node in ast.parse(source).body:
-        targets = (
-            node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
-        )
+        targets: list[ast.expr] = []
+        if isinstance(node, ast.Assign):
+            targets = node.targets
+        elif isinstance(node, ast.AnnAssign):
+            targets = [node.target]
         if any(isinstance(target, ast.Name) and target.id == attribute for target in targets):
-            return True
-    return False
+            return node.value if isinstance(node, ast.Assign | ast.AnnAssign) else None
+    return None
 
 
 def load_object(target: str) -> object:

@@ -88,7 +88,8 @@ def test_every_kind_of_field_is_read_from_yaml_and_from_json(tmp_path):
     )
     (tmp_path / "c.json").write_text(
         '{"name": "on", "verbose": true, "mode": "FAST", "kind": 3, "folder": "a/b", "limit": 1e-3,'
-        '"extra": {"a": -Infinity, "b": 2}, "spare": {"rate_hz": 1}, "parts": [{"rate_hz": 2}, {}], "value": ["a", "b"]}'
+        '"extra": {"a": -Infinity, "b": 2}, "spare": {"rate_hz": 1},'
+        '"parts": [{"rate_hz": 2}, {}], "value": ["a", "b"]}'
     )
     expected = Config(
         name="on",

@@ -1,0 +1,75 @@
+"""`robostack list KIND`: what can be named in other commands."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import tyro
+
+from hardware.errors import UnknownNameError
+from hardware.registry import load_object
+from robostack.cli.command import Command
+from robostack.cli.options import parse_options
+from robostack.cli.output import print_json_line, print_next, print_table
+
+KINDS: Mapping[str, str] = {
+    "robots": "hardware.robot:ROBOTS",
+    "tasks": "robostack.tasks.task:TASKS",
+    "learners": "robostack.learning.learner:LEARNERS",
+    "devices": "sim.devices.device:DEVICES",
+    "launches": "robostack.launching.files:LAUNCHES",
+    "benches": "robostack.bench.bench:BENCHES",
+    "commands": "robostack.cli.command:COMMANDS",
+}
+"""Kind -> "module:attribute" of its registry, imported only when listed."""
+
+NEXT: Mapping[str, str] = {
+    "robots": "robostack virtual {name}",
+    "tasks": "robostack train {name}",
+    "learners": "robostack train --help",
+    "devices": "robostack virtual {name}",
+    "launches": "robostack launch {name}",
+    "benches": "robostack bench {name}",
+    "commands": "robostack {name} --help",
+}
+"""Kind -> the command to go on with."""
+
+
+@dataclass(frozen=True)
+class ListOptions:
+    """List what can be named in other commands."""
+
+    kind: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="KIND")]
+    """What to list: robots, tasks, learners, devices, launches, benches or commands."""
+    json: bool = False
+    """Print one JSON object, name -> summary, instead of the table."""
+
+
+def summaries(kind: str) -> dict[str, str]:
+    """Name -> summary of everything of `kind`.
+
+    Raises:
+        UnknownNameError: there is no such kind; lists the kinds.
+    """
+    if kind not in KINDS:
+        raise UnknownNameError("kind", kind, KINDS)
+    registry: Any = load_object(KINDS[kind])
+    return {name: registry.summary(name) for name in registry.names()}
+
+
+def main(arguments: list[str]) -> int:
+    """Run the verb."""
+    options = parse_options(ListOptions, "list", arguments)
+    found = summaries(options.kind)
+    if options.json:
+        print_json_line(found)
+        return 0
+    print_table((options.kind, "summary"), list(found.items()))
+    if found:
+        print_next(NEXT[options.kind].format(name=next(iter(found))))
+    return 0
+
+
+COMMAND = Command(summary="List robots, tasks, learners, devices, launches, benches or commands.", main=main)

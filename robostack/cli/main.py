@@ -1,0 +1,97 @@
+"""The entry point `robostack`: finds the verb, runs it, and turns errors into one clear line and an exit status."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Sequence
+
+from hardware.errors import RobostackError, UnknownNameError
+from robostack import __version__
+from robostack.cli.command import COMMANDS
+from robostack.cli.output import print_error
+
+ORDER = (
+    "info",
+    "list",
+    "demo",
+    "train",
+    "evaluate",
+    "transfer",
+    "export",
+    "launch",
+    "virtual",
+    "teleoperate",
+    "record",
+    "replay",
+    "calibrate",
+    "data",
+    "bench",
+)
+"""Order of the overview: as one uses them. Verbs not named here follow by name."""
+
+INTERRUPTED = 130
+"""Exit status after Ctrl-C, as shells have it: 128 + SIGINT."""
+
+
+def main() -> None:
+    """Run the command line and exit: 0 only on success, 1 on an error of the stack, 2 on wrong usage, 130 on Ctrl-C."""
+    try:
+        status = run(sys.argv[1:])
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        status = INTERRUPTED
+    except BrokenPipeError:  # the reader of a pipe (`| head`) went away; keep the interpreter from complaining again
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = 1
+    sys.exit(status)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line, without the program's name; returns the exit status.
+
+    `ROBOSTACK_DEBUG=1` in the environment lets errors of the stack through with their traceback.
+    """
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print_overview()
+        return 0
+    if arguments[0] in ("-V", "--version"):
+        print(f"robostack {__version__}")
+        return 0
+    verb, *rest = arguments
+    try:
+        command = COMMANDS.load(verb)
+    except UnknownNameError as error:
+        if os.environ.get("ROBOSTACK_DEBUG") == "1":
+            raise
+        print_error(f"{error}\nSee: robostack --help")
+        return 2
+    try:
+        return command.main(list(rest))
+    except RobostackError as error:
+        if os.environ.get("ROBOSTACK_DEBUG") == "1":
+            raise
+        print_error(f"{verb}: {error}")
+        return 1
+
+
+def print_overview() -> None:
+    """Write the verbs with their summaries to standard output; imports none of them."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 2))
+    table.add_column(style="bold cyan", no_wrap=True)
+    table.add_column()
+    for verb in ordered(COMMANDS.names()):
+        table.add_row(verb, COMMANDS.summary(verb))
+    console = Console(highlight=False)
+    console.print(f"[bold]robostack[/bold] {__version__}: train in simulation, run on the robot, keep learning there.")
+    console.print("\nusage: robostack VERB ...\n", markup=False)
+    console.print(table)
+    console.print("\nrobostack VERB --help shows what a verb takes; robostack list KIND what can be named.")
+
+
+def ordered(verbs: Iterable[str]) -> list[str]:
+    """`verbs` in the order of the overview."""
+    return sorted(verbs, key=lambda verb: (ORDER.index(verb) if verb in ORDER else len(ORDER), verb))
