@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import gymnasium
 import numpy as np
@@ -35,7 +35,7 @@ class HasDynamics(Protocol):
         ...
 
 
-class RobotEnv(gymnasium.Env[FloatArray, FloatArray]):
+class RobotEnv(gymnasium.Env[Any, Any]):
     """One robot doing one task.
 
     Info carries `success` (whether the task is accomplished now) and, after a reset, `dynamics` (what was drawn, by
@@ -51,15 +51,13 @@ class RobotEnv(gymnasium.Env[FloatArray, FloatArray]):
         ConfigError: the plant holds several robots, or has no dynamics that can be set.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": []}
-
     def __init__(self, task: Task, plant: Plant, dynamics: Distribution | None = None, seed: int | None = None) -> None:
         if plant.batch_shape not in ((), (1,)):
             raise ConfigError(f"RobotEnv runs one robot, the plant holds {plant.batch_shape}; use RobotVectorEnv")
         self.task, self.plant, self.dynamics = task, plant, _require_settable(dynamics, plant)
-        self.observation_space = box(task.observation)
-        self.action_space = box(task.action)
-        self._low, self._high = self.action_space.low, self.action_space.high
+        self.metadata = {"render_modes": []}
+        self.observation_space, self.action_space = box(task.observation), box(task.action)
+        self._low, self._high = bounds(task.action)
         self._action_shape = (*plant.batch_shape, len(self._low))
         self._limit = step_limit(task)
         self._steps = 0
@@ -139,7 +137,7 @@ class RobotEnv(gymnasium.Env[FloatArray, FloatArray]):
         return {name: float(value[0]) for name, value in values.items()}
 
 
-class RobotVectorEnv(VectorEnv[FloatArray, FloatArray, NDArray[Any]]):
+class RobotVectorEnv(VectorEnv[Any, Any, Any]):
     """Many simulations of one robot doing one task, stepped together.
 
     Episodes restart within the step that ends them (`AutoresetMode.SAME_STEP`): the observation returned is then the
@@ -157,17 +155,16 @@ class RobotVectorEnv(VectorEnv[FloatArray, FloatArray, NDArray[Any]]):
         ConfigError: the plant is not a batch, or has no dynamics that can be set.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": [], "autoreset_mode": AutoresetMode.SAME_STEP}
-
     def __init__(self, task: Task, plant: Plant, dynamics: Distribution | None = None, seed: int | None = None) -> None:
         if len(plant.batch_shape) != 1:
             raise ConfigError("RobotVectorEnv runs simulations of batch shape (count,); use RobotEnv for one robot")
         self.task, self.plant, self.dynamics = task, plant, _require_settable(dynamics, plant)
+        self.metadata = {"render_modes": [], "autoreset_mode": AutoresetMode.SAME_STEP}
         self.num_envs = plant.batch_shape[0]
         self.single_observation_space, self.single_action_space = box(task.observation), box(task.action)
         self.observation_space = gymnasium.vector.utils.batch_space(self.single_observation_space, self.num_envs)
         self.action_space = gymnasium.vector.utils.batch_space(self.single_action_space, self.num_envs)
-        self._low, self._high = self.single_action_space.low, self.single_action_space.high
+        self._low, self._high = bounds(task.action)
         self._limit = step_limit(task)
         self._steps = np.zeros(self.num_envs, dtype=np.int64)
         self._state: RobotState | None = None
@@ -258,9 +255,15 @@ class RobotVectorEnv(VectorEnv[FloatArray, FloatArray, NDArray[Any]]):
 
 def box(terms: tuple[Term, ...]) -> spaces.Box:
     """The space of vectors that `terms` describe, float64."""
+    low, high = bounds(terms)
+    return spaces.Box(low, high, dtype=np.float64)  # type: ignore[arg-type]
+
+
+def bounds(terms: tuple[Term, ...]) -> tuple[FloatArray, FloatArray]:
+    """Bounds of the vector that `terms` describe, each (n,)."""
     low = [term.low for term in terms for _ in term.elements]
     high = [term.high for term in terms for _ in term.elements]
-    return spaces.Box(np.array(low, dtype=np.float64), np.array(high, dtype=np.float64), dtype=np.float64)  # type: ignore[arg-type]
+    return np.array(low, dtype=np.float64), np.array(high, dtype=np.float64)
 
 
 def step_limit(task: Task) -> int:
@@ -283,7 +286,7 @@ def bounded_action(action: Array, low: FloatArray, high: FloatArray) -> FloatArr
 
 def state_rows(state: RobotState, ids: NDArray[np.intp]) -> RobotState:
     """The states of the robots `ids` of a batch."""
-    rows = {
+    rows: dict[str, Any] = {
         field.name: value[ids]
         for field in dataclasses.fields(state)
         if isinstance(value := getattr(state, field.name), np.ndarray)

@@ -18,7 +18,7 @@ Rows = slice | NDArray[np.intp]
 
 
 def samples_for(latency_max_s: float, timestep_s: float) -> int:
-    """Samples that an actuator's history must hold to delay by up to `latency_max_s` [s] at steps of `timestep_s` [s]."""
+    """Samples that an actuator's history needs for a delay of `latency_max_s` [s] at steps of `timestep_s` [s]."""
     return math.ceil(latency_max_s / timestep_s - 1e-9) + 1
 
 
