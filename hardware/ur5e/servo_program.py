@@ -62,7 +62,10 @@ def servo_program(
         deceleration: of every stop [rad/s^2].
         first_step_max_rad: largest distance of the first target from the measured position, per joint [rad].
     """
-    return Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
+    lines = TEMPLATE.read_text(encoding="utf-8").splitlines(keepends=True)
+    # The script port takes a function definition as a program; whatever precedes it would run on its own.
+    code = "".join(line for line in lines if line.strip() and not line.lstrip().startswith("#"))
+    return Template(code).substitute(
         run=run,
         silent_cycles_max=max(2, round(watchdog_s / CYCLE_S)),
         lookahead_s=lookahead_s,
