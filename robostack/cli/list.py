@@ -19,11 +19,10 @@ KINDS: Mapping[str, str] = {
     "tasks": "robostack.tasks.task:TASKS",
     "learners": "robostack.learning.learner:LEARNERS",
     "devices": "sim.devices.device:DEVICES",
-    "launches": "robostack.launching.files:LAUNCHES",
     "benches": "robostack.bench.bench:BENCHES",
     "commands": "robostack.cli.command:COMMANDS",
 }
-"""Kind -> "module:attribute" of its registry, imported only when listed."""
+"""Kind -> "module:attribute" of its registry, imported only when listed. Launch files are found by path instead."""
 
 NEXT: Mapping[str, str] = {
     "robots": "robostack virtual {name}",
@@ -34,7 +33,7 @@ NEXT: Mapping[str, str] = {
     "benches": "robostack bench {name}",
     "commands": "robostack {name} --help",
 }
-"""Kind -> the command to go on with."""
+"""Every kind -> the command to go on with."""
 
 
 @dataclass(frozen=True)
@@ -53,8 +52,12 @@ def summaries(kind: str) -> dict[str, str]:
     Raises:
         UnknownNameError: there is no such kind; lists the kinds.
     """
-    if kind not in KINDS:
-        raise UnknownNameError("kind", kind, KINDS)
+    if kind not in NEXT:
+        raise UnknownNameError("kind", kind, NEXT)
+    if kind == "launches":  # files, not modules: they are found by path
+        from robostack.launching.finder import launch_files, load_launch
+
+        return {name: load_launch(name).summary for name in sorted(launch_files())}
     registry: Any = load_object(KINDS[kind])
     return {name: registry.summary(name) for name in registry.names()}
 
