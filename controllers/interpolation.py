@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
+from controllers.motion_plan import SEGMENTS, START, MotionPlan
 from controllers.profiles import (
     quintic,
     ramp_displacement,
@@ -18,10 +19,6 @@ from controllers.reference import JointReference
 from hardware.arrays import FloatArray, frozen
 from hardware.errors import ConfigError
 
-_SEGMENTS = 9
-"""Ramp (3), quintic, cruise, brake (3), rest. A segment that a plan does not need has no duration."""
-_START = 6
-"""Column of a segment's start time, behind its six coefficients."""
 _FOREVER_S = 1e6
 _HORIZON_MIN_S = 1e-3
 _STRETCH = 1.3 ** np.arange(12)
@@ -29,6 +26,10 @@ _STRETCH = 1.3 ** np.arange(12)
 _CHECKS = 0.5 - 0.5 * np.cos(np.linspace(0.0, np.pi, 25))
 _MARGIN = 0.02
 """Share of a limit kept free at the checked points of a quintic, so that it holds between them too."""
+_STOP_MARGIN = 1.01
+"""Stopping distances are taken longer by this factor, for the same reason."""
+_SLOWEST = 1e-9
+"""Velocities below this count as none [rad/s]."""
 _REFINEMENTS = 3
 _FRACTIONS = np.linspace(0.0, 1.0, 17)
 
@@ -69,6 +70,7 @@ class JerkLimitedInterpolator:
         if not np.all(self.position_min < self.position_max):
             raise ConfigError("position_min must be below position_max for every joint")
         self._limits = (self.acceleration_max, self.jerk_max)
+        self._offsets: NDArray[np.intp] = np.zeros(0, dtype=np.intp)
         self.reset(np.zeros_like(self.velocity_max))
 
     def reset(self, position: FloatArray, velocity: FloatArray | None = None, ids: Any = None) -> None:
@@ -87,7 +89,7 @@ class JerkLimitedInterpolator:
             self._install(rows, ends, polynomial=False)
             return
         ends = ends + self._elapsed_s
-        rows[..., _START] += self._elapsed_s
+        rows[..., START] += self._elapsed_s
         self._rows[ids], self._ends[ids] = rows, ends
 
     def state(self) -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -111,9 +113,9 @@ class JerkLimitedInterpolator:
         shape = self._ends.shape[:-1]
         time = (np.asarray(times, dtype=np.float64) + self._elapsed_s).reshape((-1,) + (1,) * len(shape))
         segment = np.add.reduce(time[..., None] >= self._ends, axis=-1)
-        rows = self._rows.reshape(-1, _START + 1).take(segment + self._offsets, axis=0)
+        rows = self._rows.reshape(-1, START + 1).take(segment + self._offsets, axis=0)
         c0, c1, c2, c3 = rows[..., 0], rows[..., 1], rows[..., 2], rows[..., 3]
-        t = time - rows[..., _START]
+        t = time - rows[..., START]
         if not self._polynomial:
             cubic = t * c3
             return c0 + t * (c1 + t * (c2 + cubic)), c1 + t * (2.0 * c2 + 3.0 * cubic), 2.0 * c2 + 6.0 * cubic
@@ -129,9 +131,9 @@ class JerkLimitedInterpolator:
 
         Mode "velocity": fastest jerk-limited transition to `value` (clipped to the limits), then cruise, and brake in
         time to rest at the position limit. Mode "position": quintic to `value` (clipped to the limits) with `velocity`
-        there, in `horizon_s`, or longer where the limits ask for it, the joints of a robot together; then the velocity is
-        kept for one more `horizon_s` and braked. From a state out of which no quintic stays within the limits, the robot
-        first stops.
+        there, in `horizon_s`, or longer where the limits ask for it, the joints of a robot together; then the velocity
+        is kept for one more `horizon_s` and braked. From a state out of which no quintic stays within the limits, the
+        robot first stops.
 
         Raises:
             ConfigError: mode "effort", which is not interpolated.
@@ -149,8 +151,8 @@ class JerkLimitedInterpolator:
 
     def _install(self, rows: FloatArray, ends: FloatArray, *, polynomial: bool) -> None:
         shape = ends.shape[:-1]
-        if getattr(self, "_ends", None) is None or self._ends.shape != ends.shape:
-            self._offsets = (np.arange(int(np.prod(shape))) * _SEGMENTS).reshape(shape)
+        if self._offsets.shape != shape:
+            self._offsets = (np.arange(int(np.prod(shape))) * SEGMENTS).reshape(shape)
         self._rows, self._ends, self._polynomial = rows, ends, polynomial
 
     def _ramp_plan(
@@ -158,10 +160,11 @@ class JerkLimitedInterpolator:
     ) -> tuple[FloatArray, FloatArray]:
         """Segments of a velocity transition, cruise, and brake before the position limit."""
         target = np.minimum(np.maximum(target, -self.velocity_max), self.velocity_max)
+        target = np.where(np.abs(target) < _SLOWEST, 0.0, target)
         bound = np.where(target > 0.0, self.position_max, self.position_min)
         target, room = self._slow_enough(position, velocity, acceleration, target, bound)
-        cruise = np.where(target == 0.0, 0.0, np.minimum(room / np.maximum(np.abs(target), 1e-9), _FOREVER_S))
-        plan = _Plan(position, velocity, acceleration)
+        cruise = np.where(target == 0.0, 0.0, np.minimum(room / np.maximum(np.abs(target), _SLOWEST), _FOREVER_S))
+        plan = MotionPlan(position, velocity, acceleration)
         plan.ramp(target, *self._limits)
         plan.rest_of_plan(cruise, *self._limits)
         return plan.rows, plan.ends
@@ -212,9 +215,8 @@ class JerkLimitedInterpolator:
         self, position: FloatArray, velocity: FloatArray, acceleration: FloatArray, reference: JointReference
     ) -> tuple[FloatArray, FloatArray]:
         """Segments of a quintic (after a stop where it must be), a coast of one horizon, and a brake."""
-        goal = np.minimum(
-            np.maximum(np.asarray(reference.value, dtype=np.float64), self.position_min), self.position_max
-        )
+        goal = np.asarray(reference.value, dtype=np.float64)
+        goal = np.minimum(np.maximum(goal, self.position_min), self.position_max)
         goal = np.broadcast_to(goal, position.shape)
         arrival = np.zeros_like(position)
         if reference.velocity is not None:
@@ -227,7 +229,7 @@ class JerkLimitedInterpolator:
         if np.any(moving):
             duration = self._moving_duration(position, velocity, acceleration, goal, arrival, horizon, moving)
         stops = np.isnan(duration) & moving
-        plan = _Plan(position, velocity, acceleration)
+        plan = MotionPlan(position, velocity, acceleration)
         if np.any(stops):
             arrival = np.where(stops[..., None], 0.0, arrival)
             plan.ramp(np.zeros_like(position), *self._limits, where=stops[..., None])
@@ -238,7 +240,7 @@ class JerkLimitedInterpolator:
         _, room = self._slow_enough(
             goal, arrival, np.zeros_like(goal), arrival, np.where(arrival > 0.0, self.position_max, self.position_min)
         )
-        coast = np.where(arrival == 0.0, 0.0, np.minimum(room / np.maximum(np.abs(arrival), 1e-9), horizon))
+        coast = np.where(arrival == 0.0, 0.0, np.minimum(room / np.maximum(np.abs(arrival), _SLOWEST), horizon))
         plan.rest_of_plan(coast, *self._limits)
         return plan.rows, plan.ends
 
@@ -250,7 +252,7 @@ class JerkLimitedInterpolator:
         goal: FloatArray,
         arrival: FloatArray,
         horizon: float,
-        moving: FloatArray,
+        moving: NDArray[np.bool_],
     ) -> FloatArray:
         """Duration of a quintic within the limits for each moving robot, (*batch,) [s]; NaN where none was found."""
         n = position.shape[-1]
@@ -260,7 +262,7 @@ class JerkLimitedInterpolator:
         shortest = np.maximum(horizon, np.max(np.abs(flat[3] - flat[0]) / self.velocity_max, axis=-1))
         for factor in _STRETCH:
             tried = factor * shortest[todo]
-            good = self._fits(*(array[todo] for array in flat), tried[:, None])
+            good = self._fits(flat[0][todo], flat[1][todo], flat[2][todo], flat[3][todo], flat[4][todo], tried[:, None])
             duration[todo[good]] = tried[good]
             todo = todo[~good]
             if not todo.size:
@@ -275,7 +277,7 @@ class JerkLimitedInterpolator:
         goal: FloatArray,
         arrival: FloatArray,
         duration: FloatArray,
-    ) -> FloatArray:
+    ) -> NDArray[np.bool_]:
         """Whether all joints' quintics keep every limit, and could be stopped in time all the way, (k,) bool."""
         c3, c4, c5 = quintic(goal - position, velocity, acceleration, arrival, duration)
         t = _CHECKS[:, None, None] * duration
@@ -292,70 +294,6 @@ class JerkLimitedInterpolator:
         # The present is what it is, but at its limit it must not grow.
         keeps[0] = (np.abs(acceleration) < (1.0 - _MARGIN) * self.acceleration_max) | (acceleration * c3 <= 0.0)
         low, high = stop_displacement(v, np.clip(a, -self.acceleration_max, self.acceleration_max), *self._limits)
+        low, high = _STOP_MARGIN * low, _STOP_MARGIN * high
         keeps[1:] &= ((p + low >= self.position_min - 1e-9) & (p + high <= self.position_max + 1e-9))[1:]
         return good & np.all(keeps, axis=(0, 2))
-
-
-class _Plan:
-    """Segments under construction, for joint arrays of one shape (*batch, n).
-
-    `rows` is (*batch, n, segments, 7): polynomial coefficients from t^0 up, and the start time; `ends` holds the end time
-    of every segment but the last.
-    """
-
-    def __init__(self, position: FloatArray, velocity: FloatArray, acceleration: FloatArray) -> None:
-        self.rows = np.zeros((*position.shape, _SEGMENTS, _START + 1))
-        self.ends = np.zeros((*position.shape, _SEGMENTS - 1))
-        self.position, self.velocity, self.acceleration = position, velocity, acceleration
-        self._time = np.zeros_like(position)
-
-    def ramp(
-        self,
-        target: FloatArray,
-        acceleration_max: FloatArray,
-        jerk_max: FloatArray,
-        where: FloatArray | None = None,
-        first: int = 0,
-    ) -> None:
-        """Segments `first` to `first` + 2: transition to the velocity `target`, of the robots in `where`."""
-        durations, jerk = velocity_ramp(self.velocity, self.acceleration, target, acceleration_max, jerk_max)
-        for index, (duration, rate) in enumerate(zip(durations, (jerk, 0.0 * jerk, -jerk), strict=True)):
-            self._segment(first + index, duration if where is None else np.where(where, duration, 0.0), rate)
-        if where is None:
-            self.velocity, self.acceleration = target, np.zeros_like(target)
-        else:
-            self.velocity = np.where(where, target, self.velocity)
-            self.acceleration = np.where(where, 0.0, self.acceleration)
-
-    def quintic(self, goal: FloatArray, arrival: FloatArray, duration: FloatArray) -> None:
-        """Segment 3: to `goal` with the velocity `arrival` after `duration` [s]."""
-        row = self.rows[..., 3, :]
-        higher = quintic(goal - self.position, self.velocity, self.acceleration, arrival, duration)
-        self._segment(3, duration, 0.0)
-        row[..., 3], row[..., 4], row[..., 5] = higher
-        self.position, self.velocity, self.acceleration = goal, arrival, np.zeros_like(goal)
-
-    def rest_of_plan(self, cruise: FloatArray, acceleration_max: FloatArray, jerk_max: FloatArray) -> None:
-        """Segments 4 to 8: the present velocity for `cruise` [s] (for ever if it is 0), brake, rest."""
-        if not self.ends[..., 3].any():
-            self._segment(3, np.zeros_like(cruise), 0.0)
-        self._segment(4, cruise, 0.0)
-        self.ramp(np.zeros_like(cruise), acceleration_max, jerk_max, first=5)
-        self._segment(8, np.zeros_like(cruise), 0.0)
-
-    def _segment(self, index: int, duration: FloatArray, jerk: FloatArray | float) -> None:
-        """Constant jerk for `duration`; the state moves to its end."""
-        row, t = self.rows[..., index, :], duration
-        row[..., 0], row[..., 1], row[..., 2], row[..., 3] = (
-            self.position,
-            self.velocity,
-            0.5 * self.acceleration,
-            jerk / 6.0,
-        )
-        row[..., _START] = self._time
-        self.position = self.position + t * (self.velocity + t * (0.5 * self.acceleration + t * (jerk / 6.0)))
-        self.velocity = self.velocity + t * (self.acceleration + 0.5 * t * jerk)
-        self.acceleration = self.acceleration + t * jerk
-        self._time = self._time + t
-        if index < _SEGMENTS - 1:
-            self.ends[..., index] = self._time

@@ -67,8 +67,8 @@ def stop_displacement(
 ) -> tuple[FloatArray, FloatArray]:
     """Lowest and highest displacement on the fastest way to rest [rad], the present position being 0.
 
-    The highest is the end, except where the acceleration is already so strong that the velocity passes zero: there it is
-    the turning point. The lowest likewise.
+    The highest is the end, except where the acceleration is already so strong that the velocity passes zero: there it
+    is the turning point. The lowest likewise.
     """
     ramp = velocity_ramp(velocity, acceleration, np.zeros_like(velocity), acceleration_max, jerk_max)
     end = ramp_displacement(velocity, acceleration, ramp)

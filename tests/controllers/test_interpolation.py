@@ -1,4 +1,4 @@
-"""The interpolated motion: within every limit whatever is asked, smooth at every change of mind, exact where it ends."""
+"""The interpolated motion: within every limit whatever is asked, smooth at every change, exact where it ends."""
 
 from __future__ import annotations
 
