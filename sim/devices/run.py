@@ -1,0 +1,117 @@
+"""Run one virtual device as a process: `python -m sim.devices.run ur5e --host 127.0.0.3 --seed 3`.
+
+Prints `ready <name> <json>` once the device listens. Lines on standard input control it, each is answered by one JSON
+line: `status`, `faults`, `inject <fault> [value]`, `quit`. SIGINT and SIGTERM end it with exit status 0.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import select
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+
+import tyro
+
+from hardware.errors import RobostackError
+from sim.devices.device import DEVICES, DeviceEntry, VirtualDevice
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the device that the first argument names until told to end.
+
+    Args:
+        argv: name of the device and flags of its configuration; default: the process's arguments.
+
+    Returns:
+        Exit status: 0 ended as asked, 1 the device could not start.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if not arguments or arguments[0].startswith("-"):
+        _say(f"usage: python -m sim.devices.run DEVICE [flags]   devices: {', '.join(DEVICES.names())}")
+        return 0 if arguments[:1] in (["-h"], ["--help"]) else 1
+    name = arguments[0]
+    try:
+        entry = DEVICES.load(name)
+        config = tyro.cli(entry.config_type(), args=arguments[1:], prog=f"sim.devices.run {name}")
+        return serve(name, entry, config)
+    except RobostackError as error:
+        _say(str(error), sys.stderr.fileno())
+        return 1
+
+
+def serve(name: str, entry: DeviceEntry, config: object) -> int:
+    """Run one device until SIGINT, SIGTERM or the line `quit`.
+
+    Raises:
+        AddressInUseError: a port is taken.
+    """
+    device = entry.open(config)
+    wake_read, wake_write = os.pipe()
+    signals = (signal.SIGINT, signal.SIGTERM)
+    previous = [signal.signal(number, lambda *_: os.write(wake_write, b"x")) for number in signals]
+    try:
+        device.start()
+        where = {key: value for key, value in _fields(config).items() if key == "host" or key.endswith("port")}
+        _say(f"ready {name} {json.dumps({**where, 'driver': dict(entry.driver_config(config))})}")
+        _control(device, wake_read)
+    finally:
+        device.stop()
+        for number, handler in zip(signals, previous, strict=True):
+            signal.signal(number, handler)
+        os.close(wake_read)
+        os.close(wake_write)
+    return 0
+
+
+def _control(device: VirtualDevice, wake: int) -> None:
+    """Obey the lines of standard input until a signal writes to `wake`. The end of the input does not end the device."""
+    inputs, pending = [wake, sys.stdin.fileno()], b""
+    while True:
+        ready, _, _ = select.select(inputs, [], [])
+        if wake in ready:
+            return
+        data = os.read(inputs[1], 4096)
+        if not data:
+            inputs = [wake]
+        *lines, pending = (pending + data).split(b"\n")
+        for line in lines:
+            words = line.decode("utf-8", "replace").split()
+            if words == ["quit"]:
+                return
+            if words:
+                _say(json.dumps(_obey(device, words), default=str))
+
+
+def _obey(device: VirtualDevice, words: list[str]) -> Mapping[str, object]:
+    """Carry out one line."""
+    try:
+        if words == ["status"]:
+            return device.status()
+        if words == ["faults"]:
+            return {"faults": list(device.faults)}
+        if words[0] == "inject" and len(words) in (2, 3):
+            value = float(words[2]) if len(words) == 3 else 1.0
+            device.inject(words[1], value)
+            return {"injected": words[1], "value": value}
+    except (RobostackError, ValueError) as error:
+        return {"error": str(error)}
+    return {"error": f"expected 'status', 'faults', 'inject FAULT [VALUE]' or 'quit', not '{' '.join(words)}'"}
+
+
+def _fields(config: object) -> dict[str, object]:
+    if not dataclasses.is_dataclass(config):
+        return {}
+    return {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
+
+
+def _say(line: str, descriptor: int = 1) -> None:
+    """Write one line, unbuffered; this process is a command line tool."""
+    os.write(descriptor, line.encode() + b"\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
