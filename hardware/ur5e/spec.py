@@ -72,7 +72,7 @@ UR5E = RobotSpec(
     # In front of the base, above the table, and everywhere within reach with the tool pointing down (a test solves the
     # inverse kinematics at the corners).
     workspace_min=(0.25, -0.35, 0.02),
-    workspace_max=(0.65, 0.35, 0.60),
+    workspace_max=(0.65, 0.35, 0.55),
     state_age_max_s=0.05,
     sources=(
         "Universal Robots e-Series User Manual UR5e, version 5.8: joint ranges, speeds, mass",
