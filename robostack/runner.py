@@ -1,0 +1,261 @@
+"""Runs a policy on a task for a number of episodes, one control step at a time; it knows neither ROS nor real time."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from controllers.reference import JointReference
+from hardware.arrays import Array, FloatArray
+from hardware.errors import NonFiniteError
+from hardware.records import RobotState
+from robostack.files import append_line
+from robostack.policies.policy import Policy
+from robostack.tasks.task import Episode, Task
+
+
+@dataclass(frozen=True)
+class RunnerConfig:
+    """How episodes follow each other."""
+
+    episodes: int = 10
+    """Number of episodes; aborted ones count."""
+    pause_s: float = 0.5
+    """Rest before each episode [s]."""
+    to_start: bool = True
+    """Whether each episode begins with a slow motion to a start pose drawn from the task."""
+    start_speed_fraction: float = 0.15
+    """Top speed of that motion, as a fraction of each joint's speed limit."""
+    start_tolerance_rad: float = 0.02
+    """The start pose counts as reached when every joint is this close to it [rad]."""
+    start_limit_s: float = 20.0
+    """Time limit of that motion [s]."""
+
+
+class Phase(Enum):
+    """What the runner is doing."""
+
+    PAUSE = "pause"
+    MOVE = "move to start"
+    RUN = "run"
+    DONE = "done"
+
+
+@dataclass
+class EpisodeRecord:
+    """One episode, as it is written to the results file."""
+
+    episode: int
+    """Number, from 0."""
+    success: bool = False
+    """Whether the task was accomplished at the last step."""
+    reason: str = ""
+    """Why it ended: "success", "terminated", "time limit", or "aborted: ..."."""
+    total_reward: float = 0.0
+    """Sum of rewards."""
+    duration_s: float = 0.0
+    """From the first action to the end [s]."""
+    steps: dict[str, list[Any]] = field(default_factory=dict)
+    """Per step: time_s, action, reward, success, joint_position, joint_velocity, tool_position, and what the task
+    remembers (its target)."""
+
+    def to_json(self) -> str:
+        """One line."""
+        return json.dumps(self.__dict__, allow_nan=False)
+
+    def add(self, **values: object) -> None:
+        """Append one value per name."""
+        for name, value in values.items():
+            self.steps.setdefault(name, []).append(_plain(value))
+
+
+class EpisodeRunner:
+    """Call `step` once per control period with the newest state; send what it returns.
+
+    Args:
+        task: of one robot.
+        policy: acts on the task's observations.
+        seed: of start poses and goals.
+        config: how episodes follow each other.
+    """
+
+    def __init__(self, task: Task, policy: Policy, seed: int, config: RunnerConfig | None = None) -> None:
+        self.task, self.policy, self.config = task, policy, config or RunnerConfig()
+        self.phase = Phase.PAUSE if self.config.episodes > 0 else Phase.DONE
+        self.finished: list[EpisodeRecord] = []
+        self._rng = np.random.default_rng(seed)
+        self._memory: Episode = {}
+        self._action: Array | None = None
+        self._record = EpisodeRecord(episode=0)
+        self._since_s: float | None = None
+        self._motion: _StartMotion | None = None
+
+    @property
+    def done(self) -> bool:
+        """Whether all episodes have ended."""
+        return self.phase is Phase.DONE
+
+    @property
+    def episode(self) -> int:
+        """Number of the running or next episode, from 0."""
+        return self._record.episode
+
+    def step(self, state: RobotState, now_s: float) -> JointReference | None:
+        """Go on by one control period.
+
+        Args:
+            state: newest state of the one robot, arrays (num_joints,).
+            now_s: monotonic time [s].
+
+        Returns:
+            The set-point to send; None when there is nothing left to do.
+
+        Raises:
+            NonFiniteError: the policy's observation or action is not finite; the episode has been aborted.
+        """
+        if self._since_s is None:
+            self._since_s = now_s
+        if self.phase is Phase.RUN:
+            reference = self._judge_and_act(state, now_s)
+        elif self.phase is Phase.MOVE:
+            reference = self._move(state, now_s)
+        elif self.phase is Phase.PAUSE:
+            reference = self._pause(state, now_s)
+        else:
+            return None
+        return reference
+
+    def abort(self, reason: str, now_s: float) -> None:
+        """End the running episode, or the motion before it, as failed; the next one follows after a pause."""
+        if self.phase in (Phase.RUN, Phase.MOVE):
+            self._end(f"aborted: {reason}", success=False, now_s=now_s)
+
+    def hold(self, now_s: float) -> JointReference:
+        """The set-point that keeps the robot still."""
+        return JointReference(
+            "velocity", np.zeros(len(self.task.spec.joints)), self.task.control_period_s, created_s=now_s
+        )
+
+    def _pause(self, state: RobotState, now_s: float) -> JointReference:
+        if now_s - self._begun_s() < self.config.pause_s - 0.5 * self.task.control_period_s:
+            return self.hold(now_s)
+        if not self.config.to_start:
+            return self._begin(state, now_s)
+        start = self.task.start(self._rng, 1)
+        goal = np.asarray(start.joint_position, dtype=np.float64)[0]
+        speed = self.config.start_speed_fraction * self.task.spec.velocity_max
+        self._motion = _StartMotion(np.array(state.joint_position, dtype=np.float64), goal, speed, now_s)
+        self._enter(Phase.MOVE, now_s)
+        return self._move(state, now_s)
+
+    def _move(self, state: RobotState, now_s: float) -> JointReference:
+        motion = self._motion
+        if motion is None:
+            return self.hold(now_s)
+        close = np.max(np.abs(state.joint_position - motion.goal)) <= self.config.start_tolerance_rad
+        if close and now_s >= motion.end_s:
+            return self._begin(state, now_s)
+        if now_s - self._begun_s() > self.config.start_limit_s:
+            self.abort(f"the start pose was not reached within {self.config.start_limit_s:g} s", now_s)
+            return self.hold(now_s)
+        period = self.task.control_period_s
+        position, velocity = motion.at(now_s + period)
+        return JointReference("position", position, period, velocity=velocity, created_s=now_s)
+
+    def _begin(self, state: RobotState, now_s: float) -> JointReference:
+        self._memory = self.task.begin(self._rng, state)
+        self.policy.reset()
+        self._enter(Phase.RUN, now_s)
+        return self._act(state, now_s)
+
+    def _judge_and_act(self, state: RobotState, now_s: float) -> JointReference:
+        outcome, self._memory = self.task.judge(self._action, state, self._memory)
+        success, reward = bool(outcome.success), float(outcome.reward)
+        self._record.total_reward += reward
+        elapsed = now_s - self._begun_s()
+        self._record.add(
+            time_s=elapsed,
+            action=self._action,
+            reward=reward,
+            success=success,
+            joint_position=state.joint_position,
+            joint_velocity=state.joint_velocity,
+            tool_position=state.tool_position,
+            **self._memory,
+        )
+        if success and self.task.ends_on_success:
+            return self._end("success", success=True, now_s=now_s)
+        if bool(outcome.terminated):
+            return self._end("terminated", success=False, now_s=now_s)
+        if elapsed >= self.task.episode_s - 0.5 * self.task.control_period_s:
+            return self._end("time limit", success=success, now_s=now_s)
+        return self._act(state, now_s)
+
+    def _act(self, state: RobotState, now_s: float) -> JointReference:
+        try:
+            self._action = self.policy.act(self.task.observe(state, self._memory))
+            reference = self.task.reference(self._action, state, self._memory)
+        except NonFiniteError as error:
+            self.abort(str(error), now_s)
+            raise
+        return JointReference(reference.mode, reference.value, reference.horizon_s, reference.velocity, now_s)
+
+    def _end(self, reason: str, *, success: bool, now_s: float) -> JointReference:
+        record = self._record
+        record.reason, record.success = reason, success
+        record.duration_s = now_s - self._begun_s() if self.phase is Phase.RUN else 0.0
+        self.finished.append(record)
+        self._record = EpisodeRecord(episode=record.episode + 1)
+        self._enter(Phase.DONE if record.episode + 1 >= self.config.episodes else Phase.PAUSE, now_s)
+        return self.hold(now_s)
+
+    def _enter(self, phase: Phase, now_s: float) -> None:
+        self.phase, self._since_s = phase, now_s
+
+    def _begun_s(self) -> float:
+        return self._since_s if self._since_s is not None else 0.0
+
+
+class _StartMotion:
+    """A minimum-jerk motion from rest to rest, with the same duration for every joint.
+
+    s(u) = 10 u^3 - 15 u^4 + 6 u^5 (Flash and Hogan 1985); its top speed is 15/8 of the mean speed.
+    """
+
+    def __init__(self, start: FloatArray, goal: FloatArray, speed: FloatArray, now_s: float) -> None:
+        self.start, self.goal, self._begin_s = start, goal, now_s
+        self.duration_s = max(0.2, float(np.max(np.abs(goal - start) / speed)) * 15.0 / 8.0)
+        self.end_s = now_s + self.duration_s
+
+    def at(self, now_s: float) -> tuple[FloatArray, FloatArray]:
+        """Position [rad] and velocity [rad/s] at a time [s]."""
+        u = min(max((now_s - self._begin_s) / self.duration_s, 0.0), 1.0)
+        s = u**3 * (10.0 - 15.0 * u + 6.0 * u**2)
+        rate = 30.0 * u**2 * (1.0 - u) ** 2 / self.duration_s
+        delta = self.goal - self.start
+        return self.start + s * delta, rate * delta
+
+
+def append_result(path: Path, record: EpisodeRecord) -> None:
+    """Append one episode as a line of JSON that survives a power cut once this returns.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    append_line(path, record.to_json())
+
+
+def _plain(value: object) -> object:
+    """A value as JSON can carry it; a number that is not finite becomes null."""
+    if isinstance(value, np.ndarray | np.generic):
+        value = value.tolist()
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    return value
