@@ -68,7 +68,7 @@ def serve(name: str, entry: DeviceEntry, config: object) -> int:
 
 
 def _control(device: VirtualDevice, wake: int) -> None:
-    """Obey the lines of standard input until a signal writes to `wake`. The end of the input does not end the device."""
+    """Obey the lines of standard input until a signal writes to `wake`. The end of the input ends nothing."""
     inputs, pending = [wake, sys.stdin.fileno()], b""
     while True:
         ready, _, _ = select.select(inputs, [], [])

@@ -46,6 +46,9 @@ class Arm:
         self.data.qpos[self._qpos] = position
         self.data.ctrl[self._ctrl] = position
         mujoco.mj_step1(self.model, self.data)
+        # The controller's own kinematics, which know nothing of the hidden dynamics.
+        self._known = mujoco.MjModel.from_xml_path(str(MODEL))
+        self._kinematics = mujoco.MjData(self._known)
         self._velocity_6d = np.zeros(6)
         self._quaternion, self._rotation = np.zeros(4), np.zeros(3)
         self.torque = np.zeros(len(names))
@@ -85,16 +88,35 @@ class Arm:
         """Motor currents, (6,) [A]."""
         return self.torque / TORQUE_PER_AMPERE
 
-    def tool_pose(self) -> list[float]:
-        """Pose of the flange in the controller's base frame: x, y, z [m], rotation vector [rad]."""
-        mujoco.mju_mat2Quat(self._quaternion, self.data.site_xmat[self._tool])
-        mujoco.mju_quat2Vel(self._rotation, self._quaternion, 1.0)
-        return [*self.data.site_xpos[self._tool].tolist(), *self._rotation.tolist()]
+    def tool_pose(self, position: FloatArray) -> list[float]:
+        """Forward kinematics: pose of the flange in the controller's base frame.
 
-    def tool_velocity(self) -> list[float]:
-        """Velocity of the flange in the controller's base frame: linear [m/s], angular [rad/s]."""
-        site = mujoco.mjtObj.mjOBJ_SITE
-        mujoco.mj_objectVelocity(self.model, self.data, site, self._tool, self._velocity_6d, 0)
+        Args:
+            position: joint positions, (6,) [rad].
+
+        Returns:
+            x, y, z [m] and the rotation vector [rad].
+        """
+        data = self._kinematics
+        data.qpos[self._qpos] = position
+        mujoco.mj_kinematics(self._known, data)
+        mujoco.mju_mat2Quat(self._quaternion, data.site_xmat[self._tool])
+        mujoco.mju_quat2Vel(self._rotation, self._quaternion, 1.0)
+        return [*data.site_xpos[self._tool].tolist(), *self._rotation.tolist()]
+
+    def tool_velocity(self, position: FloatArray, velocity: FloatArray) -> list[float]:
+        """Velocity of the flange in the controller's base frame: linear [m/s], angular [rad/s].
+
+        Args:
+            position: joint positions, (6,) [rad].
+            velocity: joint velocities, (6,) [rad/s].
+        """
+        data = self._kinematics
+        data.qpos[self._qpos], data.qvel[self._qvel] = position, velocity
+        mujoco.mj_kinematics(self._known, data)
+        mujoco.mj_comPos(self._known, data)
+        mujoco.mj_comVel(self._known, data)
+        mujoco.mj_objectVelocity(self._known, data, mujoco.mjtObj.mjOBJ_SITE, self._tool, self._velocity_6d, 0)
         return [*self._velocity_6d[3:].tolist(), *self._velocity_6d[:3].tolist()]
 
     def _measure(self) -> None:

@@ -124,6 +124,7 @@ class Controller:
                 self._check_safety()
         elif self.motion.still:
             self.arm.brake()
+            self.motion.hold(self.arm.true_position)
         else:
             self.arm.step(self.motion.position, self.motion.velocity)
 

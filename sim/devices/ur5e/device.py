@@ -114,7 +114,7 @@ class VirtualUR5e:
                 "position": arm.true_position.tolist(),
                 "velocity": arm.true_velocity.tolist(),
                 "target": controller.motion.position.tolist(),
-                "tool_pose": arm.tool_pose(),
+                "tool_pose": arm.tool_pose(arm.true_position),
                 "speed_scaling": controller.speed_scaling,
                 "clients": {server.name: len(server.clients) for server in self._servers},
                 "packages_sent": self.rtde.packages_sent,
@@ -132,8 +132,7 @@ class VirtualUR5e:
         with self._lock:
             now_s = self.controller.time_s
             if self._refuse_until_s is not None and now_s >= self._refuse_until_s:
-                self._refuse_until_s = None
-                self._listen()
+                self._reopen(now_s)
             ready = readable(self._servers)
             for server in self._servers:
                 if ready:
@@ -168,6 +167,16 @@ class VirtualUR5e:
             for server in self._servers:
                 server.close()
             raise
+
+    def _reopen(self, now_s: float) -> None:
+        """Listen again after a lost connection; later, if someone else has taken a port."""
+        try:
+            self._listen()
+        except AddressInUseError as error:
+            self.controller.log(str(error))
+            self._refuse_until_s = now_s + 1.0
+        else:
+            self._refuse_until_s = None
 
     # --- faults
 

@@ -73,12 +73,14 @@ class Motion:
 
     def servo(self, goal: FloatArray, lookahead_s: float, gain: float) -> None:
         """`servoj`: follow `goal`, (6,) [rad]."""
+        _finite(goal, lookahead_s, gain)
         function = self._function
         smoothed = function.smoothed if isinstance(function, _Servo) else self.position.copy()
         self._function = _Servo(goal, smoothed, max(lookahead_s, CYCLE_S), gain)
 
     def speed(self, goal: FloatArray, acceleration: float) -> None:
         """`speedj`: ramp to the velocity `goal`, (6,) [rad/s], at `acceleration` [rad/s^2]."""
+        _finite(goal, acceleration)
         limited = np.clip(goal, -UR5E.velocity_max, UR5E.velocity_max)
         self._function = _Speed(limited, min(abs(acceleration), ACCELERATION_MAX_RAD_S2))
 
@@ -88,6 +90,7 @@ class Motion:
 
     def move(self, goal: FloatArray, speed: float, acceleration: float) -> None:
         """`movej` from standstill to `goal`, (6,) [rad]; the joint with the longest way sets the profile."""
+        _finite(goal, speed, acceleration)
         way = float(np.max(np.abs(goal - self.position)))
         speed = min(abs(speed), float(UR5E.velocity_max.min()))
         acceleration = min(abs(acceleration), ACCELERATION_MAX_RAD_S2)
@@ -145,3 +148,8 @@ class Motion:
         wanted = np.clip(wanted, -fastest, fastest)
         change = ACCELERATION_MAX_RAD_S2 * CYCLE_S
         return self.velocity + np.clip(wanted - self.velocity, -change, change)
+
+
+def _finite(goal: FloatArray, *numbers: float) -> None:
+    if not (np.isfinite(goal).all() and np.isfinite(numbers).all()):
+        raise ValueError(f"motion arguments must be finite, not {goal.tolist()} and {numbers}")

@@ -132,9 +132,6 @@ class Server:
         for client in list(self.clients.values()):
             if not client.closed and client.socket.fileno() in ready and client.receive():
                 self.data(client)
-            if client.closed:
-                self.clients.pop(client.number, None)
-                self.lost(client)
 
     def send(self, client: Connection, data: bytes) -> None:
         """Send `data`, unless the server is `muted`, and not before `delay_s` has passed."""
@@ -146,11 +143,14 @@ class Server:
             client.send(data)
 
     def flush(self, now_s: float) -> None:
-        """Send what is due at `now_s` [s]; call once per cycle."""
+        """Send what is due at `now_s` [s] and forget clients that have gone; call once per cycle."""
         self._now_s = now_s
         while self._delayed and self._delayed[0][0] <= now_s:
             _, client, data = self._delayed.popleft()
             client.send(data)
+        for client in [client for client in self.clients.values() if client.closed]:
+            del self.clients[client.number]
+            self.lost(client)
 
     def _accept(self) -> None:
         if self._listener is None:

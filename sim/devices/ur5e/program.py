@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import traceback
 from collections.abc import Callable, Generator, Iterable
 from typing import TYPE_CHECKING, Any, Protocol
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from sim.devices.ur5e.config import CYCLE_S
-from sim.devices.ur5e.urscript import BUILTIN, FILENAME, MAIN, ScriptError, parse
+from sim.devices.ur5e.urscript import BUILTIN, FILENAME, MAIN, USER, ScriptError, parse
 
 if TYPE_CHECKING:
     from sim.devices.ur5e.controller import Controller
@@ -74,7 +75,10 @@ class ScriptProgram:
         }  # fmt: skip
         scope: dict[str, Any] = {BUILTIN + name: call for name, call in {**plain, **blocking, **helpers}.items()}
         scope["__builtins__"] = {}
-        exec(compile(module, FILENAME, "exec"), scope)  # a tree of our own nodes only, see urscript.py
+        try:
+            exec(compile(module, FILENAME, "exec"), scope)  # a tree of our own nodes only, see urscript.py
+        except (SyntaxError, ValueError, RecursionError) as error:
+            raise ScriptError(f"cannot be compiled: {error}", getattr(error, "lineno", 0) or 0) from error
         self._main: Cycles = scope[MAIN]()
 
     def step(self) -> bool:
@@ -127,7 +131,7 @@ def _line(error: BaseException) -> int:
 def _explain(error: Exception) -> str:
     if isinstance(error, NameError) and error.name:
         return f"variable '{error.name[2:]}' has no value"
-    return str(error).replace("b_", "").replace("u_", "")
+    return re.sub(rf"\b(?:{BUILTIN}|{USER})", "", str(error))
 
 
 def _halt() -> None:
@@ -208,7 +212,7 @@ def _plain(controller: Controller) -> dict[str, Callable[..., Any]]:
         "get_actual_joint_speeds": lambda: _array(arm.velocity),
         "get_target_joint_positions": lambda: _array(motion.position),
         "get_target_joint_speeds": lambda: _array(motion.velocity),
-        "get_actual_tcp_pose": lambda: _array(arm.tool_pose()),
+        "get_actual_tcp_pose": lambda: _array(arm.tool_pose(arm.position)),
         "get_steptime": lambda: CYCLE_S,
         "is_steady": lambda: motion.still,
         "textmsg": lambda *parts: controller.log(" ".join(str(part) for part in parts)),
@@ -255,9 +259,15 @@ def _blocking(controller: Controller) -> dict[str, Callable[..., Cycles]]:  # no
             raise ValueError("movej: this controller takes a > 0 and v > 0, no duration and no blending")
         if not motion.still:
             yield from stopj(a)
-        motion.move(goal, v, a)
-        while not motion.moved:
-            yield
+        while True:
+            motion.move(goal, v, a)
+            while not motion.moved:
+                yield
+            if np.allclose(motion.position, goal, rtol=0.0, atol=1e-9):
+                return
+            # Paused on the way: go on from here.
+            while not motion.still:
+                yield
 
     return {
         "servoj": servoj, "speedj": speedj, "stopj": stopj, "movej": movej,

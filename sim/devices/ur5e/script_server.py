@@ -29,10 +29,12 @@ class ScriptServer(Server):
         super().__init__(f"virtual UR5e ({interface} interface)", controller.config.host, port)
         self._controller = controller
         self._lines: dict[int, list[str]] = {}
+        self._depth: dict[int, int] = {}
 
     def lost(self, client: Connection) -> None:
         """An unfinished script is dropped."""
         self._lines.pop(client.number, None)
+        self._depth.pop(client.number, None)
 
     def data(self, client: Connection) -> None:
         """Start each script as soon as its last line is there: the `end` of its block, or a single line."""
@@ -47,11 +49,9 @@ class ScriptServer(Server):
             if not lines and not line.partition("#")[0].strip():
                 continue
             lines.append(line)
-            if _depth(lines) <= 0:
+            depth = self._depth.get(client.number, 0) + bool(_OPENS.match(line)) - bool(_CLOSES.match(line))
+            self._depth[client.number] = depth
+            if depth <= 0:
                 self._controller.start_program("\n".join(lines))
                 lines.clear()
-
-
-def _depth(lines: list[str]) -> int:
-    """Blocks still open after `lines`."""
-    return sum(bool(_OPENS.match(line)) - bool(_CLOSES.match(line)) for line in lines)
+                self._depth[client.number] = 0

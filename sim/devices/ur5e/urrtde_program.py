@@ -58,6 +58,12 @@ class UrRtdeProgram:
 
     def step(self) -> bool:
         """One cycle of the main loop; False once the client has ended the script."""
+        try:
+            return self._step()
+        except ValueError as error:
+            raise ScriptError(str(error), 0) from error
+
+    def _step(self) -> bool:
         if self._background is not None and self._background():
             self._background = None
             self._progress(-1)
@@ -99,10 +105,7 @@ class UrRtdeProgram:
         self._outputs.ints[2] = word + value + _ASYNC_RUNNING if value >= 0 else word
 
     def _vector(self) -> FloatArray:
-        vector = np.array(self._inputs.doubles[:6])
-        if not np.isfinite(vector).all():
-            raise ScriptError(f"joint values must be finite, not {vector}", 0)
-        return vector
+        return np.array(self._inputs.doubles[:6])
 
     # --- commands
 
@@ -117,7 +120,7 @@ class UrRtdeProgram:
         self._outputs.doubles[0] = CYCLE_S
 
     def _flange_pose(self) -> None:
-        self._outputs.doubles[:6] = self._controller.arm.tool_pose()
+        self._outputs.doubles[:6] = self._controller.arm.tool_pose(self._controller.arm.position)
 
     def _move_j(self) -> Cycles | None:
         motion, goal = self._controller.motion, self._vector()

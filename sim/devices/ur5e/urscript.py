@@ -193,7 +193,10 @@ class _Parser:
         self.expect("end")
         return [self.function(USER + name, parameters, body)]
 
-    _thread = _sec = _def
+    _thread = _def
+
+    def _sec(self, token: _Token) -> list[ast.stmt]:
+        raise ScriptError("secondary programs ('sec') are not supported by this controller", token.line)
 
     def _while(self, token: _Token) -> list[ast.stmt]:
         test = self.truth(self.expression())
@@ -402,4 +405,7 @@ def parse(text: str, plain: Collection[str], blocking: Collection[str]) -> tuple
     Raises:
         ScriptError: the text is not a script, or calls a function that does not exist.
     """
-    return _Parser(text, plain, blocking).script()
+    try:
+        return _Parser(text, plain, blocking).script()
+    except (RecursionError, ValueError) as error:
+        raise ScriptError(f"cannot be read: {error}", 0) from error
