@@ -52,27 +52,26 @@ def run(arguments: Sequence[str]) -> int:
 
     `ROBOSTACK_DEBUG=1` in the environment lets errors of the stack through with their traceback.
     """
-    if not arguments or arguments[0] in ("-h", "--help", "help"):
-        print_overview()
-        return 0
-    if arguments[0] in ("-V", "--version"):
-        print(f"robostack {__version__}")
-        return 0
-    verb, *rest = arguments
     try:
-        command = COMMANDS.load(verb)
-    except UnknownNameError as error:
-        if os.environ.get("ROBOSTACK_DEBUG") == "1":
-            raise
-        print_error(f"{error}\nSee: robostack --help")
-        return 2
-    try:
-        return command.main(list(rest))
+        return _dispatch(*arguments) if arguments else _dispatch("--help")
     except RobostackError as error:
         if os.environ.get("ROBOSTACK_DEBUG") == "1":
             raise
-        print_error(f"{verb}: {error}")
+        print_error(str(error))
         return 1
+
+
+def _dispatch(verb: str, *rest: str) -> int:
+    if verb in ("-h", "--help", "help"):
+        print_overview()
+        return 0
+    if verb in ("-V", "--version"):
+        print(f"robostack {__version__}")
+        return 0
+    if verb not in COMMANDS.names():
+        print_error(f"{UnknownNameError('command', verb, COMMANDS.names())}\nSee: robostack --help")
+        return 2
+    return COMMANDS.load(verb).main(list(rest))
 
 
 def print_overview() -> None:
@@ -90,6 +89,7 @@ def print_overview() -> None:
     console.print("\nusage: robostack VERB ...\n", markup=False)
     console.print(table)
     console.print("\nrobostack VERB --help shows what a verb takes; robostack list KIND what can be named.")
+    console.print("ROBOSTACK_DEBUG=1 shows where an error came from.")
 
 
 def ordered(verbs: Iterable[str]) -> list[str]:

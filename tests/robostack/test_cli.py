@@ -103,8 +103,17 @@ def test_an_error_of_the_stack_is_one_line_and_status_1(verb, capsys, monkeypatc
     verb(raise_error)
     assert cli.run(["toy"]) == 1
     captured = capsys.readouterr()
-    assert captured.err == "robostack: toy: rate_hz: expected a number\n"
+    assert captured.err == "robostack: rate_hz: expected a number\n"
     assert captured.out == ""
+
+
+def test_two_verbs_with_one_name_are_an_error_not_a_traceback(verb, capsys, monkeypatch):
+    monkeypatch.delenv("ROBOSTACK_DEBUG", raising=False)
+    points = [importlib.metadata.EntryPoint("toy", f"{where}:COMMAND", "robostack.commands") for where in ("a", "b")]
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: points)
+    for arguments in ([], ["toy"], ["info"]):
+        assert cli.run(arguments) == 1
+        assert capsys.readouterr().err.startswith("robostack: command 'toy' is registered twice")
 
 
 def test_debugging_lets_the_error_through(verb, monkeypatch):
