@@ -74,7 +74,7 @@ class VirtualUR5e:
         """
         if self._thread is not None:
             return
-        self._listen()
+        self.listen()
         self._running = True
         self._thread = threading.Thread(target=self._run, name="virtual-ur5e", daemon=True)
         self._thread.start()
@@ -127,6 +127,20 @@ class VirtualUR5e:
             }
             return {**status, **controller.counters}
 
+    def listen(self) -> None:
+        """Open every port, without letting time run.
+
+        Raises:
+            AddressInUseError: a port is taken; none is left open.
+        """
+        try:
+            for server in self._servers:
+                server.listen()
+        except (AddressInUseError, OSError):
+            for server in self._servers:
+                server.close()
+            raise
+
     def poll(self) -> None:
         """One cycle: serve the sockets, run the controller, send."""
         with self._lock:
@@ -158,20 +172,10 @@ class VirtualUR5e:
             self.poll()
             self._busy_s += time.monotonic() - begin_s
 
-    def _listen(self) -> None:
-        """Open every port, or none."""
-        try:
-            for server in self._servers:
-                server.listen()
-        except (AddressInUseError, OSError):
-            for server in self._servers:
-                server.close()
-            raise
-
     def _reopen(self, now_s: float) -> None:
         """Listen again after a lost connection; later, if someone else has taken a port."""
         try:
-            self._listen()
+            self.listen()
         except AddressInUseError as error:
             self.controller.log(str(error))
             self._refuse_until_s = now_s + 1.0
