@@ -13,7 +13,7 @@ import sys
 import textwrap
 import types
 import typing
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, cast
@@ -76,8 +76,11 @@ def plain(value: object) -> Any:
         return value.name
     if isinstance(value, Path):
         return str(value)
-    if value is None or isinstance(value, bool | int | float | str):
+    if value is None or isinstance(value, bool):
         return value
+    for kind in (int, float, str):  # a numpy float64 is a float that YAML does not know
+        if isinstance(value, kind):
+            return kind(value)
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
     if isinstance(value, Mapping):
@@ -172,14 +175,10 @@ def _build(cls: type, data: object, path: str, base: object) -> object:
         raise ConfigError(f"{path}: {error}" if path else str(error)) from error
 
 
-def _defaults(fields: Iterable[dataclasses.Field[Any]]) -> dict[str, Any]:
-    defaults = {}
-    for field in fields:
-        if field.default is not dataclasses.MISSING:
-            defaults[field.name] = field.default
-        elif field.default_factory is not dataclasses.MISSING:
-            defaults[field.name] = field.default_factory()
-    return defaults
+def _defaults(fields: Collection[dataclasses.Field[Any]]) -> dict[str, Any]:
+    absent = dataclasses.MISSING
+    made = {f.name: f.default_factory() for f in fields if f.default_factory is not absent}
+    return made | {f.name: f.default for f in fields if f.default is not absent}
 
 
 def _convert(hint: Any, value: Any, path: str, base: object) -> object:

@@ -7,12 +7,14 @@ from enum import Enum
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hardware.config import dump_config, field_docs, load_config
 from hardware.errors import ConfigError
+from hardware.yaml_core import parse_yaml
 
 
 class Mode(Enum):
@@ -69,6 +71,10 @@ class Outer:
 
 def bits(value: float) -> bytes:
     return struct.pack("<d", value)
+
+
+def yaml_of(config: object) -> dict:
+    return parse_yaml(dump_config(config))
 
 
 def test_defaults_file_and_overrides_win_in_that_order(tmp_path):
@@ -209,6 +215,10 @@ def test_a_dump_reloads_exactly(tmp_path_factory, style, **fields):
     assert type(again.value) is type(config.value)
     for before, after in zip(config.loop.gains, again.loop.gains, strict=True):
         assert bits(before) == bits(after) or (math.isnan(before) and math.isnan(after))
+
+
+def test_numpy_numbers_are_dumped_as_plain_ones():
+    assert load_config(Loop, yaml_of(Loop(rate_hz=np.float64(0.1)))) == Loop(rate_hz=0.1)
 
 
 def test_a_value_no_file_can_hold_is_refused_when_dumped():
