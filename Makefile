@@ -1,8 +1,9 @@
 # The whole project from a bare Debian or Ubuntu machine that has python3 (>= 3.11), python3-venv, make and git.
 SHELL := /bin/sh
 BIN := .venv/bin
-# Rendering without a display; a set variable wins.
-MUJOCO_GL ?= egl
+# Rendering without a display, where EGL is there (MuJoCo does not even import when asked for an absent one); looked at
+# when a recipe runs, so after its packages are installed. A set variable wins.
+MUJOCO_GL ?= $(shell PATH=$$PATH:/usr/sbin:/sbin; ldconfig -p 2>/dev/null | grep -q libEGL.so.1 && echo egl || echo disable)
 # One thread per process: tests and simulations run in parallel processes.
 OMP_NUM_THREADS ?= 1
 export MUJOCO_GL OMP_NUM_THREADS

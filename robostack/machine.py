@@ -91,10 +91,11 @@ def real_time_allowed() -> bool:
 def rendering_libraries() -> dict[str, bool]:
     """Backend of `MUJOCO_GL` -> whether its library loads; egl and osmesa need no display."""
     libraries = {"egl": "libEGL.so.1", "osmesa": "libOSMesa.so.8", "glfw": "libGL.so.1"}
-    return {backend: _loads(library) for backend, library in libraries.items()}
+    return {backend: library_loads(library) for backend, library in libraries.items()}
 
 
-def _loads(library: str) -> bool:
+def library_loads(library: str) -> bool:
+    """Whether the dynamic linker finds `library` ("libEGL.so.1")."""
     try:
         ctypes.CDLL(library)
     except OSError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes.util
 import itertools
 import os
 import tempfile
@@ -10,7 +11,7 @@ from pathlib import Path
 
 # Before anything imports numpy, mujoco or rclpy.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-os.environ.setdefault("MUJOCO_GL", "egl")
+os.environ.setdefault("MUJOCO_GL", "egl" if ctypes.util.find_library("EGL") else "disable")
 os.environ.setdefault("ROS_PYTHON_CHECK_FIELDS", "1")  # a message field of a wrong type is an error
 os.environ.setdefault("ROS_LOG_DIR", str(Path(tempfile.gettempdir()) / "robostack-test-ros-logs"))
 os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")

@@ -166,6 +166,23 @@ def test_every_dependency_is_pinned():
     assert {re.sub(r"[-_.]+", "-", name).lower() for name in named} - {"setuptools"} <= pinned
 
 
+@pytest.mark.parametrize(("libraries", "backend"), [("libEGL.so.1 (x)", "egl"), ("", "disable")])
+def test_make_asks_for_egl_only_where_it_is(tmp_path, libraries, backend):
+    linker = tmp_path / "ldconfig"
+    linker.write_text(f"#!/bin/sh\necho '{libraries}'\n")
+    linker.chmod(0o755)
+    makefile = tmp_path / "Makefile"
+    makefile.write_text(f"include {ROOT / 'Makefile'}\nprobe:\n\t@echo $$MUJOCO_GL\n")
+    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    command = ["make", "-s", "-f", str(makefile), "probe"]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout
+    assert shown == f"{backend}\n"
+    chosen = subprocess.run(
+        command, capture_output=True, text=True, check=True, env=environment | {"MUJOCO_GL": "osmesa"}
+    )
+    assert chosen.stdout == "osmesa\n"
+
+
 def test_make_names_its_targets_and_ci_runs_the_tests():
     shown = subprocess.run(["make", "-C", str(ROOT), "help"], capture_output=True, text=True, check=True).stdout
     assert {"demo", "test", "check", "clean"} <= set(shown.split())

@@ -10,6 +10,7 @@ from hardware.errors import RobostackError, UnknownNameError
 from robostack import __version__
 from robostack.cli.command import COMMANDS
 from robostack.cli.output import print_error
+from robostack.machine import library_loads
 
 ORDER = (
     "info",
@@ -71,7 +72,15 @@ def _dispatch(verb: str, *rest: str) -> int:
     if verb not in COMMANDS.names():
         print_error(f"{UnknownNameError('command', verb, COMMANDS.names())}\nSee: robostack --help")
         return 2
+    _render_without_display()
     return COMMANDS.load(verb).main(list(rest))
+
+
+def _render_without_display() -> None:
+    """Let MuJoCo draw over SSH: it picks its way of rendering when it is imported, and by default wants a display."""
+    has_display = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    if "MUJOCO_GL" not in os.environ and not has_display and library_loads("libEGL.so.1"):
+        os.environ["MUJOCO_GL"] = "egl"
 
 
 def print_overview() -> None:

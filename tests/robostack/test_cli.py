@@ -94,6 +94,22 @@ def test_a_verb_gets_the_arguments_after_it_and_its_status_is_the_exit_status(ve
     assert seen == [["a", "--b"]]
 
 
+@pytest.mark.parametrize(
+    ("display", "given", "egl", "expected"),
+    [("", None, True, "egl"), (":0", None, True, None), ("", "osmesa", True, "osmesa"), ("", None, False, None)],
+)
+def test_without_a_display_mujoco_is_told_to_render_with_egl(verb, monkeypatch, display, given, egl, expected):
+    for name, value in (("DISPLAY", display), ("WAYLAND_DISPLAY", ""), ("MUJOCO_GL", given)):
+        monkeypatch.setenv(name, value or "")
+    if given is None:
+        monkeypatch.delenv("MUJOCO_GL")
+    monkeypatch.setattr(cli, "library_loads", lambda _: egl)
+    seen = []
+    verb(lambda _: seen.append(os.environ.get("MUJOCO_GL")) or 0)
+    cli.run(["toy"])
+    assert seen == [expected]
+
+
 def raise_error(_: list[str]) -> int:
     raise ConfigError("rate_hz: expected a number")
 

@@ -56,5 +56,5 @@ def test_extras_list_what_each_lacks(monkeypatch):
 
 
 def test_a_library_that_does_not_exist_does_not_load():
-    assert machine._loads("libc.so.6")
-    assert not machine._loads("libno_such_library.so.9")
+    assert machine.library_loads("libc.so.6")
+    assert not machine.library_loads("libno_such_library.so.9")
