@@ -58,6 +58,7 @@ class MujocoEngine:
             raise ConfigError(f"count and threads of an engine must be at least 1, not {count} and {threads}")
         self.spec, self.count, self.threads = spec, count, threads
         self.model = with_latency(model, timestep_s, latency_max_s)
+        _skip_islands(self.model)
         self.timestep_s = float(self.model.opt.timestep)
         self._binding = binding = bind_model(spec, self.model)
         self.batch = Batch(self.model, count, threads)
@@ -228,6 +229,15 @@ class MujocoEngine:
             f"'{self.spec.name}': simulation {first}{others} of {self.count} failed at {self._time[first]:.4g} s "
             f"({words}). Reset it; if it recurs, check the commands, or use a smaller physics step."
         )
+
+
+def _skip_islands(model: mujoco.MjModel) -> None:
+    """Do not look for islands where there can only be one: results are the same, 6 % faster on the hopper.
+
+    An island is a set of kinematic trees that constraints connect; sleeping needs them even for a single tree.
+    """
+    if model.ntree <= 1 and not model.opt.enableflags & int(mujoco.mjtEnableBit.mjENBL_SLEEP):
+        model.opt.disableflags |= int(mujoco.mjtDisableBit.mjDSBL_ISLAND)
 
 
 def _rows(ids: Array | None) -> tuple[slice | NDArray[np.intp], NDArray[np.intp] | None]:
