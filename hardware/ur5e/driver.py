@@ -138,9 +138,11 @@ class UR5eRobot:
                 return
             try:
                 link.write(ServoMode.STOP, link.state.joint_position)
+                return
             except DeviceError:
-                # Without the connection the program's own watchdog stops the arm; this is sooner and surer.
-                self._stop_by_dashboard()
+                pass
+        # Without the connection the program's own watchdog stops the arm; this is sooner and surer.
+        self._stop_by_dashboard()
 
     def disconnect(self) -> None:
         """Stop the arm, wait until the program has ended (at most a second), close. Idempotent, never raises."""

@@ -72,6 +72,7 @@ class ServoLink:
         self._run = time.time_ns() // 1_000_000 % _COUNTER_MAX
         self._counter = self._echo = 0
         self._run_shown = -1
+        self._quaternion = np.zeros(4)
         self._sent_s = np.full(_RING, np.nan)
         self._client = RtdeClient(config.host, config.rtde_port, config.connect_timeout_s)
         try:
@@ -186,6 +187,10 @@ class ServoLink:
             if 0 <= self._counter - echo < _RING:
                 self.last_round_trip_s = now_s - float(self._sent_s[echo % _RING])
         pose = np.array(values["actual_TCP_pose"])
+        quaternion = quaternion_from_rotation_vector(pose[3:])
+        # A rotation by half a turn (the tool straight down is one) flips its axis with the least noise; the quaternion
+        # must not flip with it.
+        self._quaternion = quaternion if quaternion @ self._quaternion >= 0.0 else -quaternion
         effort = values.get(EFFORT_OUTPUT)
         mode, detail = self._mode(values)
         self.state = RobotState(
@@ -194,7 +199,7 @@ class ServoLink:
             joint_velocity=np.array(values["actual_qd"]),
             joint_effort=None if effort is None else np.array(effort),
             tool_position=pose[:3],
-            tool_quaternion=quaternion_from_rotation_vector(pose[3:]),
+            tool_quaternion=self._quaternion,
             mode=mode,
             detail=detail,
         )

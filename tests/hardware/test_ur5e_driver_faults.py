@@ -100,6 +100,16 @@ def test_connects_reads_and_follows(make):
     assert robot.last_round_trip_s is not None and 0.0 < robot.last_round_trip_s < 1.0
 
 
+def test_quaternion_does_not_flip_at_half_a_turn(make):
+    peer, robot = make()
+    peer.state["actual_TCP_pose"] = (0.4, 0.1, 0.3, 0.0, 3.14, 0.0)
+    robot.connect()
+    before = robot.read().tool_quaternion
+    peer.state["actual_TCP_pose"] = (0.5, 0.1, 0.3, 0.0, -3.14, 0.0)  # the other side of half a turn
+    after = read_until(robot, lambda state: state.tool_position[0] == 0.5).tool_quaternion
+    np.testing.assert_allclose(after, before, atol=2e-3)
+
+
 def test_torques_where_the_controller_has_them(make):
     _, robot = make(unknown=())
     robot.connect()
