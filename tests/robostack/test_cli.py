@@ -175,13 +175,13 @@ def test_a_reader_that_goes_away_is_no_traceback():
 
 
 @pytest.mark.parametrize("name", COMMANDS.names())
-def test_every_verb_explains_itself(name, capsys):
+def test_every_verb_explains_itself(name, capfd):
     assert COMMANDS.load(name).summary
     try:
         status = cli.run([name, "--help"])
     except SystemExit as ended:  # how tyro and argparse end after their help
         status = ended.code
-    captured = capsys.readouterr()
+    captured = capfd.readouterr()
     assert status == 0
     assert "usage: " in captured.out + captured.err
 
