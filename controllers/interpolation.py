@@ -294,6 +294,11 @@ class JerkLimitedInterpolator:
         # The present is what it is, but at its limit it must not grow.
         keeps[0] = (np.abs(acceleration) < (1.0 - _MARGIN) * self.acceleration_max) | (acceleration * c3 <= 0.0)
         low, high = stop_displacement(v, np.clip(a, -self.acceleration_max, self.acceleration_max), *self._limits)
+        v[-1] = arrival  # exactly, so that rounding makes no turning point
+        turn = np.where(v[:-1] * v[1:] < 0.0, 0.6 * v[:-1] * np.abs(v[:-1]) * (t[1:] - t[:-1]), 0.0)
+        turn = turn / np.maximum(np.abs(v[:-1] - v[1:]), _SLOWEST)  # a turning point between two checked ones
         low, high = _STOP_MARGIN * low, _STOP_MARGIN * high
-        keeps[1:] &= ((p + low >= self.position_min - 1e-9) & (p + high <= self.position_max + 1e-9))[1:]
+        low[:-1], high[:-1] = np.minimum(low[:-1], turn), np.maximum(high[:-1], turn)
+        inside = (p + low >= self.position_min - 1e-9) & (p + high <= self.position_max + 1e-9)
+        keeps[1:] &= inside[1:]
         return good & np.all(keeps, axis=(0, 2))
