@@ -178,3 +178,24 @@ def versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             continue
     return found
+
+
+def checkpoints(run: Path) -> list[Path]:
+    """Checkpoint folders of a run, oldest first: `checkpoints/<steps>`."""
+    found = (path for path in (run / "checkpoints").glob("[0-9]*") if path.is_dir())
+    return sorted(found, key=lambda path: int(path.name))
+
+
+def latest_checkpoint(folder: Path) -> Path:
+    """`folder` itself if it is a checkpoint, else the newest checkpoint of the run in it.
+
+    Raises:
+        CheckpointError: there is none.
+    """
+    recover_folder(folder)
+    if (folder / f"{POLICY}.json").is_file():
+        return folder
+    found = checkpoints(folder)
+    if not found:
+        raise CheckpointError(f"no checkpoint in {folder}. Train one with: robostack train TASK --output-dir {folder}")
+    return found[-1]

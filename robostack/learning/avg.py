@@ -21,7 +21,7 @@ from robostack.checkpoint import atomic_folder, load_arrays, load_policy, save_a
 from robostack.contract import Contract, require_match
 from robostack.learning.adam import Adam
 from robostack.learning.learner import LearnerEntry, Transition
-from robostack.learning.networks import Mlp
+from robostack.learning.networks import LEAK, Mlp, Pass, Vector
 from robostack.learning.normalization import RunningNormalizer
 from robostack.learning.squashed_gaussian import SquashedGaussian, Variance
 from robostack.learning.td_scale import TdScale
@@ -97,9 +97,9 @@ class Avg:
         network: dict[str, Any] = {"epsilon": config.feature_epsilon, "dtype": dtype}
         self.actor = Mlp(num_observations, config.hidden, 2 * num_actions, self.rng, **network)
         self.critic = Mlp(num_observations + num_actions, config.hidden, 1, self.rng, **network)
-        betas = {"beta1": config.beta1, "beta2": config.beta2, "dtype": dtype}
-        self.actor_optimizer = Adam(self.actor.parameters.size, config.actor_learning_rate, **betas)
-        self.critic_optimizer = Adam(self.critic.parameters.size, config.critic_learning_rate, **betas)
+        adam: dict[str, Any] = {"beta1": config.beta1, "beta2": config.beta2, "dtype": dtype}
+        self.actor_optimizer = Adam(self.actor.parameters.size, config.actor_learning_rate, **adam)
+        self.critic_optimizer = Adam(self.critic.parameters.size, config.critic_learning_rate, **adam)
         self.normalizer = RunningNormalizer(num_observations)
         self.td_scale = TdScale(config.discount, config.reset_return_on_truncation)
         self.averaged = self.actor.parameters.copy() if config.average > 0.0 else self.actor.parameters
@@ -169,7 +169,7 @@ class Avg:
         self._perceive(next_observation)
         return self._learn(observation, reward, terminated, bool(transition.truncated))
 
-    def _learn(self, observation: FloatArray, reward: float, terminated: bool, truncated: bool) -> dict[str, float]:
+    def _learn(self, observation: Vector, reward: float, terminated: bool, truncated: bool) -> dict[str, float]:
         """The algorithm. s, a: `observation` and the drawn action; s', a': the last normalised one and a fresh draw."""
         config, drawn, fresh = self.config, self._drawn, self._next_drawn
         alpha, log_pi = config.entropy_coefficient, drawn.log_probability
@@ -209,7 +209,7 @@ class Avg:
             "rejected": float(self.rejected),
         }
 
-    def _q(self, run: Any, observation: FloatArray, action: FloatArray) -> float:
+    def _q(self, run: Pass, observation: Vector, action: Vector) -> float:
         """Q(s, a)."""
         joined = run.inputs[0]
         joined[: observation.size] = observation
@@ -235,7 +235,8 @@ class Avg:
     def save(self, folder: Path) -> None:
         """Write a checkpoint: the policy, and all that an exact resume needs. Not within act, observe, update."""
         with atomic_folder(folder) as fresh:
-            config = {"kind": "mlp", "learner": "avg", **dataclasses.asdict(self.config)}
+            network = {"leak": LEAK, "normalize": self.actor.normalize, "epsilon": self.config.feature_epsilon}
+            config = {"kind": "mlp", "network": network, "learner": "avg", **dataclasses.asdict(self.config)}
             provenance = {"seed": self.seed, "steps": self.steps}
             save_policy(fresh, self._policy_arrays(), self.contract, config, provenance)
             scalars = {

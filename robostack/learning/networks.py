@@ -62,9 +62,7 @@ class Mlp:
     ) -> None:
         self.sizes = (num_inputs, *hidden, num_outputs)
         self.normalize, self.epsilon, self.dtype = normalize, epsilon, dtype
-        self._shapes = shapes = [
-            (fan_out, fan_in + 1) for fan_in, fan_out in zip(self.sizes, self.sizes[1:], strict=False)
-        ]
+        self._shapes = shapes = [(fan_out, fan_in + 1) for fan_in, fan_out in itertools.pairwise(self.sizes)]
         self.parameters = np.zeros(sum(rows * columns for rows, columns in shapes), dtype=dtype)
         self._gradient = np.zeros_like(self.parameters)
         self.layers = _views(self.parameters, shapes)

@@ -28,6 +28,10 @@ BANK_SEED = 20
 """Seed of those positions; they are the same in every process."""
 CANDIDATES = 8
 """Targets drawn per episode, of which the first that is far enough from the tool is taken."""
+WALL_GAIN = 4.0
+"""Largest speed towards a wall of the workspace, per metre of distance from it [1/s]."""
+WALL_MARGIN_M = 0.03
+"""Distance from the walls of the workspace at which the tool comes to rest [m]."""
 
 DYNAMICS = (
     DynamicsParameter("link/mass", "1", 1.0, 0.8, 1.2),
@@ -65,6 +69,10 @@ class Ur5eReachConfig:
     """Rate at which "tool_twist" takes back errors of the tool's orientation [1/s]."""
     damping: float = 0.03
     """Damping of the least squares that turn tool velocity into joint speeds."""
+    near_weight: float = 0.3
+    """Cost per step of being away from the target."""
+    near_m: float = 0.01
+    """Distance at which half of that cost is left [m]."""
     action_change_penalty: float = 0.02
     """Weight of the mean squared change of the action in the reward."""
 
@@ -95,6 +103,7 @@ class Ur5eReach(Task):
         self.dynamics = DYNAMICS
         self.chain = SerialChain.from_mjcf(SCENE, UR5E.joint_names, str(UR5E.tool_frame), UR5E.base_frame)
         self._tool_down = frozen(self.chain.forward(UR5E.default_position)[1])
+        self._room = (frozen(UR5E.workspace_min) + WALL_MARGIN_M, frozen(UR5E.workspace_max) - WALL_MARGIN_M)
         self._joint_speed_limit = frozen(0.9 * UR5E.velocity_max)
         self._kinematics_of: tuple[FloatArray, tuple[Array, Array, Array]] | None = None
         if config.action == "tool_twist":
@@ -146,7 +155,8 @@ class Ur5eReach(Task):
         chosen = (xp.arange(CANDIDATES) == first)[..., None]
         target = xp.sum(xp.where(chosen, candidates, xp.zeros_like(candidates)), axis=-2)
         action = xp.zeros((*tool.shape[:-1], len(self.action[0].elements)), dtype=tool.dtype)
-        return {"target": target, "previous_action": action, "held_s": xp.zeros(tool.shape[:-1], dtype=tool.dtype)}
+        distance = xp.linalg.vector_norm(target - tool, axis=-1)
+        return {"target": target, "distance": distance, "previous_action": action, "held_s": xp.zeros_like(distance)}
 
     def _points(self, rng: np.random.Generator, shape: tuple[int, ...]) -> FloatArray:
         """Uniform points in the box, (*shape, 3) [m]."""
@@ -168,11 +178,17 @@ class Ur5eReach(Task):
         return xp.concat(scaled, axis=-1)
 
     def reference(self, action: Array, state: RobotState, episode: Episode) -> JointReference:
-        """Joint speeds for `action`, all scaled down together where one would exceed its limit."""
+        """Joint speeds for `action`, all scaled down together where one would exceed its limit.
+
+        With "tool_twist", the tool slows down towards the walls of its workspace (a velocity damper, Faverjon and
+        Tournassoud 1987), so that the safety filter of the robot never has to stop it there.
+        """
         xp = namespace(action)
         velocity = action * self.action[0].scale
         if self.config.action == "tool_twist":
-            _, rotation, jacobian = self._kinematics(state.joint_position)
+            tool, rotation, jacobian = self._kinematics(state.joint_position)
+            low, high = (xp.asarray(bound.copy()) - tool for bound in self._room)
+            velocity = xp.minimum(xp.maximum(velocity, low * WALL_GAIN), high * WALL_GAIN)
             turn = rotation_error(xp.asarray(self._tool_down.copy()), rotation) * self.config.orientation_gain
             velocity = self.joint_speeds(jacobian, xp.concat([velocity, turn], axis=-1))
         excess = xp.max(xp.abs(velocity) / xp.asarray(self._joint_speed_limit.copy()), axis=-1, keepdims=True)
@@ -195,22 +211,26 @@ class Ur5eReach(Task):
         return (transposed @ xp.linalg.solve(gram, twist[..., None]))[..., 0]
 
     def judge(self, action: Array, state: RobotState, episode: Episode) -> tuple[Outcome, Episode]:
-        """Reward = - distance / 0.3 m - (1 - exp(-(distance / 0.03 m)^2)) / 2 - penalty of the action's change.
+        """Reward = progress towards the target, in steps at full speed, less costs that vanish there.
 
-        It is never positive, so that ending early by success is worth it.
+        progress = (distance before - distance after) / (tool speed x period);
+        costs = near_weight distance / (distance + near_m) + penalty of the action's change.
+        Progress sums to the distance covered whatever the path, and costs are never negative, so that the way to the
+        largest return is to reach the target and to stay there until success ends the episode.
         """
         xp = namespace(action)
         config = self.config
-        distance = xp.linalg.vector_norm(episode["target"] - self._kinematics(state.joint_position)[0], axis=-1)
+        distance = self.distance(state, episode)
+        progress = (episode["distance"] - distance) / (config.tool_speed_m_s * self.control_period_s)
         change = xp.mean((action - episode["previous_action"]) ** 2, axis=-1)
-        near = 1.0 - xp.exp(-((distance / 0.03) ** 2))
-        reward = -distance / 0.3 - 0.5 * near - config.action_change_penalty * change
+        near = distance / (distance + config.near_m)
+        reward = progress - config.near_weight * near - config.action_change_penalty * change
         held = xp.where(
             distance <= config.tolerance_m, episode["held_s"] + self.control_period_s, xp.zeros_like(distance)
         )
         success = held >= config.hold_s - 1e-9
         outcome = Outcome(reward=reward, success=success, terminated=xp.zeros_like(success))
-        return outcome, {"target": episode["target"], "previous_action": action, "held_s": held}
+        return outcome, {"target": episode["target"], "distance": distance, "previous_action": action, "held_s": held}
 
     def distance(self, state: RobotState, episode: Episode) -> Array:
         """Distance of the tool from the target, (...,) [m]."""

@@ -1,0 +1,131 @@
+"""`robostack train TASK`: learn a policy in simulation, with a live line of progress; kill it at any time."""
+
+from __future__ import annotations
+
+import os
+
+# Matrix-vector products of this size lose by more BLAS threads; numpy reads this when it is first imported.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+import ast
+import dataclasses
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
+
+from robostack.cli.command import Command
+from robostack.cli.options import parse_options
+from robostack.cli.output import console, print_json_line, print_next
+
+if TYPE_CHECKING:
+    from robostack.learning.training import Progress
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """Train a policy in simulation."""
+
+    task: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="TASK")]
+    """Name of the task; `robostack list tasks`."""
+    output_dir: Path | None = None
+    """Run folder; default: runs/<task>-<learner>-<seed>."""
+    learner: str = "avg"
+    """Name of the learner; `robostack list learners`."""
+    steps: int = 60_000
+    """Control steps to learn from."""
+    seed: int = 0
+    """Of the initial weights, exploration and the environment."""
+    fixed_dynamics: bool = False
+    """Train with the nominal dynamics instead of randomised ones."""
+    checkpoint_every: int = 20_000
+    """Steps between checkpoints."""
+    resume: bool = False
+    """Continue the run in the folder."""
+    set: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = field(default=())
+    """A setting of the learner, as name=value; may be given several times."""
+    json: bool = False
+    """Print the result as one JSON object on the last line of standard output."""
+
+
+def main(arguments: list[str]) -> int:
+    """Run the verb."""
+    options = parse_options(TrainOptions, "train", arguments)
+    from robostack.learning.training import TrainConfig, train
+
+    folder = options.output_dir or Path("runs") / f"{options.task}-{options.learner}-{options.seed}"
+    config = TrainConfig(
+        task=options.task,
+        output_dir=folder,
+        learner=options.learner,
+        steps=options.steps,
+        seed=options.seed,
+        randomize=not options.fixed_dynamics,
+        checkpoint_every=options.checkpoint_every,
+        settings=settings(options.set),
+    )
+    last: list[Progress] = []
+    with _Bar(config.steps) as bar:
+
+        def show(progress: Progress) -> None:
+            last[:] = [progress]
+            bar.update(progress)
+
+        checkpoint = train(config, resume=options.resume, on_progress=show)
+    console().print(f"checkpoint: {checkpoint}", markup=False, soft_wrap=True)
+    if options.json:
+        report: dict[str, Any] = dataclasses.asdict(last[0]) if last else {}
+        print_json_line({**report, "run": str(folder), "checkpoint": str(checkpoint)})
+    else:
+        print(folder)
+    print_next(f"robostack evaluate {folder}")
+    return 0
+
+
+def settings(pairs: tuple[str, ...]) -> dict[str, Any]:
+    """ "name=value" pairs as a mapping; values are Python literals, anything else is text.
+
+    Raises:
+        ConfigError: a pair has no "=".
+    """
+    from hardware.errors import ConfigError
+
+    found: dict[str, Any] = {}
+    for pair in pairs:
+        name, separator, text = pair.partition("=")
+        if not separator:
+            raise ConfigError(f"--set {pair}: write name=value, for example --set discount=0.9")
+        try:
+            found[name] = ast.literal_eval(text)
+        except (ValueError, SyntaxError):
+            found[name] = text
+    return found
+
+
+class _Bar:
+    """A progress bar with success rate, error and speed on standard error."""
+
+    def __init__(self, steps: int) -> None:
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import Progress as RichProgress
+
+        columns = (TextColumn("steps"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
+        self._bar = RichProgress(*columns, TimeRemainingColumn(), console=console())
+        self._id = self._bar.add_task("", total=steps)
+
+    def __enter__(self) -> _Bar:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def update(self, progress: Progress) -> None:
+        """Show a report."""
+        error = "" if progress.final_error_mm is None else f"  error {progress.final_error_mm:.1f} mm"
+        text = f"success {100 * progress.success:.0f} %{error}  {progress.steps_per_s:.0f} steps/s"
+        self._bar.update(self._id, completed=progress.steps, description=text)
+
+
+COMMAND = Command(summary="Train a policy in simulation", main=main)

@@ -1,0 +1,144 @@
+"""How good a policy is: success, final error and time to reach, with intervals."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol, cast, runtime_checkable
+
+import numpy as np
+
+from hardware.arrays import Array
+from hardware.errors import ConfigError
+from hardware.records import RobotState
+from robostack.env import RobotEnv
+from robostack.make import make_env
+from robostack.policies.policy import Policy
+from robostack.statistics import bootstrap_median, wilson_interval
+from robostack.tasks.task import Episode, Task
+from sim.randomization.distribution import Distribution
+
+
+@runtime_checkable
+class HasDistance(Protocol):
+    """A task that measures an error in metres."""
+
+    def distance(self, state: RobotState, episode: Episode) -> Array:
+        """Distance from the goal, (...,) [m]."""
+        ...
+
+
+@dataclass(frozen=True)
+class EpisodeResult:
+    """One episode."""
+
+    success: bool
+    """Whether the task was accomplished at the last step."""
+    duration_s: float
+    """From the first action to the end [s]."""
+    total_reward: float
+    """Sum of rewards."""
+    final_error_mm: float | None
+    """Distance from the goal at the end [mm]; None where the task has none."""
+
+
+@dataclass(frozen=True)
+class EvaluationResult:
+    """Episodes and what they say together."""
+
+    episodes: tuple[EpisodeResult, ...]
+    """Every episode, in order."""
+
+    @property
+    def successes(self) -> int:
+        """Number of successful episodes."""
+        return sum(episode.success for episode in self.episodes)
+
+    def figures(self) -> dict[str, Any]:
+        """Flat figures, unit in the key; `..._ci95` are the bounds of 95 % intervals.
+
+        Time to reach is taken over successful episodes and includes the time for which the goal must be held.
+        """
+        count = len(self.episodes)
+        low, high = wilson_interval(self.successes, count)
+        found: dict[str, Any] = {
+            "episodes": count,
+            "successes": self.successes,
+            "success": self.successes / count if count else 0.0,
+            "success_ci95": [low, high],
+            "total_reward_mean": float(np.mean([episode.total_reward for episode in self.episodes])),
+        }
+        errors = [episode.final_error_mm for episode in self.episodes if episode.final_error_mm is not None]
+        if errors:
+            median, low, high = bootstrap_median(errors)
+            found |= {"final_error_mm": median, "final_error_mm_ci95": [low, high]}
+        times = [episode.duration_s for episode in self.episodes if episode.success]
+        if times:
+            median, low, high = bootstrap_median(times)
+            found |= {"time_to_reach_s": median, "time_to_reach_s_ci95": [low, high]}
+        return found
+
+    def to_dict(self) -> dict[str, Any]:
+        """Figures and episodes as JSON can carry them."""
+        return {**self.figures(), "per_episode": [dataclasses.asdict(episode) for episode in self.episodes]}
+
+
+def evaluate(
+    task: str | Task,
+    policy: Policy,
+    *,
+    episodes: int = 100,
+    seed: int = 0,
+    randomize: bool | Distribution = True,
+    on_episode: Callable[[int, EpisodeResult], None] | None = None,
+) -> EvaluationResult:
+    """Run `policy` in simulation.
+
+    Args:
+        task: a task or its registry name.
+        policy: what to judge.
+        episodes: how many, at least 1.
+        seed: of starts, goals and dynamics: the same seed, the same episodes.
+        randomize: as in `robostack.make.make_env`.
+        on_episode: called after each episode with its number and result.
+
+    Raises:
+        ConfigError: no episodes are asked for.
+    """
+    return evaluate_env(make_env(task, randomize=randomize, seed=seed), policy, episodes, on_episode)
+
+
+def evaluate_env(
+    env: RobotEnv,
+    policy: Policy,
+    episodes: int,
+    on_episode: Callable[[int, EpisodeResult], None] | None = None,
+) -> EvaluationResult:
+    """Run `policy` in an environment, simulated or physical; arguments and errors as `evaluate`."""
+    if episodes < 1:
+        raise ConfigError(f"episodes = {episodes}; evaluate at least one")
+    results = []
+    for number in range(episodes):
+        results.append(_run_episode(env, policy))
+        if on_episode is not None:
+            on_episode(number, results[-1])
+    return EvaluationResult(tuple(results))
+
+
+def _run_episode(env: RobotEnv, policy: Policy) -> EpisodeResult:
+    observation, _ = env.reset()
+    policy.reset()
+    total, steps, ended, info = 0.0, 0, False, {"success": False}
+    while not ended:
+        observation, reward, terminated, truncated, info = env.step(policy.act(observation))
+        total, steps, ended = total + reward, steps + 1, terminated or truncated
+    return EpisodeResult(bool(info["success"]), steps * env.task.control_period_s, total, final_error_mm(env))
+
+
+def final_error_mm(env: RobotEnv) -> float | None:
+    """Distance from the goal now [mm]; None where the task has none."""
+    if env.state is None or not isinstance(env.task, HasDistance):
+        return None
+    distance = cast(HasDistance, env.task).distance(env.state, env.episode)
+    return 1e3 * float(np.asarray(distance).item())

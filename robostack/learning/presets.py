@@ -1,0 +1,33 @@
+"""Settings found to work: learner and task -> what to change from the learner's defaults."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from robostack.learning.learner import LEARNERS
+
+PRESETS: Mapping[tuple[str, str], Mapping[str, Any]] = {
+    ("avg", "ur5e-reach"): {
+        "actor_learning_rate": 3e-4,
+        "critic_learning_rate": 1e-3,
+        "entropy_coefficient": 0.1,
+        "discount": 0.9,
+        "hidden": (64, 64),
+        "average": 0.9995,
+    },
+}
+"""Tuned on the task in simulation with randomised dynamics."""
+
+
+def recommended(learner: str, task: str) -> Any:
+    """The configuration of `learner` for `task`: its defaults, with what the preset changes.
+
+    Raises:
+        UnknownNameError: there is no such learner.
+    """
+    from hardware.registry import load_object
+
+    config: Any = load_object(LEARNERS.load(learner).config)
+    return dataclasses.replace(config(), **PRESETS.get((learner, task), {}))

@@ -1,0 +1,249 @@
+"""The training loop of learners that learn from each step at once, on one environment.
+
+A run folder holds `config.yaml` (resolved), `progress.jsonl` (one line per report), and `checkpoints/<steps>` (written
+atomically). A run may be killed at any time; resumed, it goes on from its newest readable checkpoint. The learner then
+continues exactly; the environment starts a new episode.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hardware.config import dump_config, load_config
+from hardware.errors import CheckpointError, ConfigError
+from hardware.registry import load_object
+from robostack.checkpoint import atomic_folder, checkpoints, write_durable
+from robostack.contract import contract_of
+from robostack.env import RobotEnv
+from robostack.evaluation import final_error_mm
+from robostack.files import append_line, write_text
+from robostack.learning.learner import LEARNERS, Learner, Transition
+from robostack.learning.presets import recommended
+from robostack.make import make_env
+
+CONFIG, PROGRESS = "config.yaml", "progress.jsonl"
+WINDOW = 50
+"""Episodes over which progress is averaged."""
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """One training run."""
+
+    task: str
+    """Name of the task; `robostack list tasks`."""
+    output_dir: Path
+    """Run folder."""
+    learner: str = "avg"
+    """Name of the learner; `robostack list learners`."""
+    steps: int = 60_000
+    """Control steps to learn from."""
+    seed: int = 0
+    """Of the initial weights, exploration and the environment."""
+    randomize: bool = True
+    """Draw the dynamics anew for each episode."""
+    checkpoint_every: int = 20_000
+    """Steps between checkpoints; there is always one at the end."""
+    keep: int = 3
+    """Checkpoints kept; older ones are deleted."""
+    report_every: int = 500
+    """Steps between reports."""
+    settings: dict[str, Any] = field(default_factory=dict)
+    """Settings of the learner; those not named are the recommended ones for the task."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """One report."""
+
+    steps: int
+    """Steps learned from."""
+    episodes: int
+    """Episodes finished."""
+    success: float
+    """Share of successes among the last episodes, with exploration."""
+    final_error_mm: float | None
+    """Median distance from the goal at the end of the last episodes [mm]; None where the task has none."""
+    episode_return: float
+    """Mean sum of rewards of the last episodes."""
+    steps_per_s: float
+    """Since the run was started or resumed [1/s]."""
+    wall_s: float
+    """Time spent learning, over all starts of the run [s]."""
+    metrics: dict[str, float]
+    """What the learner reports."""
+
+
+def train(config: TrainConfig, *, resume: bool = False, on_progress: Callable[[Progress], None] | None = None) -> Path:
+    """Train, or go on training.
+
+    Args:
+        config: the run. When resuming, only `output_dir` and `steps` count: the rest is read from the run.
+        resume: continue the run in `output_dir`.
+        on_progress: called with each report.
+
+    Returns:
+        The final checkpoint.
+
+    Raises:
+        ConfigError: the folder already holds a run and `resume` is off, or a setting is wrong.
+        CheckpointError: there is nothing to resume.
+    """
+    config = _resumed(config) if resume else _fresh(config)
+    return _Run(config, on_progress).loop()
+
+
+def learner_config(config: TrainConfig) -> Any:
+    """The configuration of the run's learner."""
+    base = recommended(config.learner, config.task)
+    cls: Any = load_object(LEARNERS.load(config.learner).config)
+    return load_config(cls, {**dataclasses.asdict(base), **config.settings})
+
+
+def _fresh(config: TrainConfig) -> TrainConfig:
+    folder = config.output_dir
+    if (folder / CONFIG).exists():
+        raise ConfigError(f"{folder} already holds a run. Continue it with --resume, or choose another folder.")
+    if config.steps < 1 or config.checkpoint_every < 1 or config.report_every < 1 or config.keep < 1:
+        raise ConfigError("steps, checkpoint_every, report_every and keep must be at least 1")
+    resolved = dataclasses.replace(config, settings=dataclasses.asdict(learner_config(config)))
+    folder.mkdir(parents=True, exist_ok=True)
+    write_text(folder / CONFIG, dump_config(resolved))
+    return resolved
+
+
+def _resumed(config: TrainConfig) -> TrainConfig:
+    path = config.output_dir / CONFIG
+    if not path.is_file():
+        raise CheckpointError(
+            f"no run to resume in {config.output_dir}: {CONFIG} is missing. Start one without --resume."
+        )
+    return dataclasses.replace(load_config(TrainConfig, path), output_dir=config.output_dir, steps=config.steps)
+
+
+class _Run:
+    """State of the loop."""
+
+    def __init__(self, config: TrainConfig, on_progress: Callable[[Progress], None] | None) -> None:
+        self.config, self.on_progress = config, on_progress
+        self.folder = config.output_dir
+        self.steps, self.episodes, self.spent_s = 0, 0, 0.0
+        self.env: RobotEnv = make_env(config.task, randomize=config.randomize, seed=config.seed)
+        entry = LEARNERS.load(config.learner)
+        self.learner: Learner = entry.open(contract_of(self.env.task), learner_config(config), config.seed)
+        self.recent: deque[tuple[bool, float | None, float]] = deque(maxlen=WINDOW)
+        self._restore()
+        self._writer = _tensorboard(self.folder)
+
+    def _restore(self) -> None:
+        """Take over the newest checkpoint that can be read; drop reports from after it."""
+        found = checkpoints(self.folder)
+        for folder in reversed(found):
+            try:
+                counters = json.loads((folder / "training.json").read_text())
+                self.learner.load(folder)
+            except (CheckpointError, OSError, ValueError):
+                if folder == found[0]:
+                    raise
+                continue
+            self.steps, self.episodes = int(counters["steps"]), int(counters["episodes"])
+            self.spent_s = float(counters["wall_s"])
+            # Not the episodes of before once more.
+            self.env.reset(seed=self.config.seed + self.steps)
+            break
+        path = self.folder / PROGRESS
+        if path.is_file():
+            write_text(path, "".join(f"{line}\n" for line in _lines_until(path.read_text(), self.steps)))
+
+    def loop(self) -> Path:
+        """Learn until the number of steps is reached; returns the last checkpoint."""
+        config, env, learner = self.config, self.env, self.learner
+        started_s, begun = time.monotonic(), self.steps
+        observation, _ = env.reset()
+        total = 0.0
+        while self.steps < config.steps:
+            action = learner.act(observation)
+            following, reward, terminated, truncated, info = env.step(action)
+            learner.observe(Transition(observation, action, reward, following, terminated, truncated))
+            metrics = learner.update()
+            observation, total = following, total + reward
+            self.steps += 1
+            if terminated or truncated:
+                self.episodes += 1
+                self.recent.append((bool(info["success"]), final_error_mm(env), total))
+                observation, _ = env.reset()
+                total = 0.0
+            wall_s = time.monotonic() - started_s
+            if self.steps % config.report_every == 0:
+                self._report(dict(metrics), (self.steps - begun) / max(wall_s, 1e-9), self.spent_s + wall_s)
+            if self.steps % config.checkpoint_every == 0 and self.steps < config.steps:
+                self._checkpoint(self.spent_s + wall_s)
+        return self._checkpoint(self.spent_s + time.monotonic() - started_s)
+
+    def _report(self, metrics: dict[str, float], rate: float, wall_s: float) -> None:
+        errors = [error for _, error, _ in self.recent if error is not None]
+        progress = Progress(
+            steps=self.steps,
+            episodes=self.episodes,
+            success=float(np.mean([success for success, _, _ in self.recent])) if self.recent else 0.0,
+            final_error_mm=float(np.median(errors)) if errors else None,
+            episode_return=float(np.mean([total for _, _, total in self.recent])) if self.recent else 0.0,
+            steps_per_s=rate,
+            wall_s=wall_s,
+            metrics=metrics,
+        )
+        append_line(self.folder / PROGRESS, json.dumps(dataclasses.asdict(progress)))
+        if self._writer is not None:
+            for name in ("success", "final_error_mm", "episode_return", "steps_per_s"):
+                if (value := getattr(progress, name)) is not None:
+                    self._writer.add_scalar(f"charts/{name}", value, self.steps)
+            for name, value in metrics.items():
+                self._writer.add_scalar(f"losses/{name}", value, self.steps)
+        if self.on_progress is not None:
+            self.on_progress(progress)
+
+    def _checkpoint(self, wall_s: float) -> Path:
+        folder = self.folder / "checkpoints" / f"{self.steps:09d}"
+        counters = {"steps": self.steps, "episodes": self.episodes, "wall_s": wall_s}
+        with atomic_folder(folder) as fresh:
+            self.learner.save(fresh)
+            write_durable(fresh / "training.json", json.dumps(counters).encode())
+        for old in checkpoints(self.folder)[: -self.config.keep]:
+            _remove(old)
+        return folder
+
+
+def _remove(folder: Path) -> None:
+    for path in folder.iterdir():
+        path.unlink()
+    folder.rmdir()
+
+
+def _lines_until(text: str, steps: int) -> list[str]:
+    """The whole lines of a progress file up to `steps`; a torn last line is dropped."""
+    kept = []
+    for line in text.splitlines():
+        try:
+            if int(json.loads(line)["steps"]) <= steps:
+                kept.append(line)
+        except (ValueError, KeyError, TypeError):
+            continue
+    return kept
+
+
+def _tensorboard(folder: Path) -> Any:
+    """A TensorBoard writer if it is installed, else None."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        return None
+    return SummaryWriter(str(folder / "tensorboard"))

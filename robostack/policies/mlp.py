@@ -1,0 +1,104 @@
+"""A trained multi-layer perceptron, run by numpy: normaliser inside, deterministic action, mapped onto the bounds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hardware.arrays import Array, FloatArray
+from hardware.errors import CheckpointError, NonFiniteError
+from robostack.checkpoint import SavedPolicy, latest_checkpoint
+from robostack.checkpoint import load_policy as read_policy
+from robostack.contract import Contract, require_match
+from robostack.policies.policy import Policy
+
+
+class MlpPolicy:
+    """a = clip(center + half tanh(mlp((o - mean) / scale)), low, high), for one observation or a batch.
+
+    LeakyReLU between the layers; where the checkpoint says so, the last hidden vector is divided by its length.
+
+    Args:
+        saved: what the checkpoint holds.
+
+    Raises:
+        CheckpointError: an array is missing or has the wrong shape.
+    """
+
+    def __init__(self, saved: SavedPolicy) -> None:
+        self.contract = saved.contract
+        self.period_s = saved.contract.control_period_s
+        """Time between two actions [s]."""
+        try:
+            network = saved.config["network"]
+            self.leak, self.normalize = float(network["leak"]), bool(network["normalize"])
+            self.epsilon = float(network["epsilon"])
+            arrays = saved.arrays
+            count = sum(name.endswith(".weight") for name in arrays)
+            self.layers = [(arrays[f"layer{index}.weight"], arrays[f"layer{index}.bias"]) for index in range(count)]
+            self.mean, self.scale = arrays["observation_mean"], arrays["observation_scale"]
+            self.center, self.half = arrays["action_center"], arrays["action_half"]
+            self.low, self.high = arrays["action_low"], arrays["action_high"]
+        except KeyError as error:
+            raise CheckpointError(f"the policy lacks {error}. Use another checkpoint, or train again.") from error
+        self._require_shapes()
+        self._layers = [(np.ascontiguousarray(weight.T), bias) for weight, bias in self.layers]
+
+    def _require_shapes(self) -> None:
+        expected = self.contract.num_observations * self.contract.history
+        widths = [self.mean.size, *(weight.shape[0] for weight, _ in self.layers)]
+        fits = widths[0] == expected and widths[-1] == self.contract.num_actions == self.center.size
+        fits &= all(
+            weight.shape == (rows, columns) and bias.shape == (rows,)
+            for (weight, bias), columns, rows in zip(self.layers, widths[:-1], widths[1:], strict=True)
+        )
+        if not self.layers or not fits:
+            raise CheckpointError(f"layers of widths {widths} do not fit the contract. Use another checkpoint.")
+
+    def reset(self) -> None:
+        """There is no memory."""
+
+    def act(self, observation: Array) -> FloatArray:
+        """The action for `observation` (..., num_observations), (..., num_actions).
+
+        Raises:
+            NonFiniteError: the observation or the result is not finite.
+        """
+        hidden = ((np.asarray(observation, dtype=np.float64) - self.mean) / self.scale).astype(np.float32)
+        for weight, bias in self._layers[:-1]:
+            hidden = hidden @ weight + bias
+            hidden = np.maximum(hidden, self.leak * hidden)
+        if self.normalize:
+            square = np.sum(hidden * hidden, axis=-1, keepdims=True)
+            hidden = hidden / np.sqrt(square + self.epsilon**2)
+        weight, bias = self._layers[-1]
+        squashed = np.tanh((hidden @ weight + bias).astype(np.float64))
+        action: FloatArray = np.clip(self.center + self.half * squashed, self.low, self.high)
+        if not np.all(np.isfinite(action)):
+            raise NonFiniteError(f"the action is not finite for observation {observation}")
+        return action
+
+
+def load_policy(folder: Path, offered: Contract | None = None) -> Policy:
+    """The policy in a checkpoint folder, or of the newest checkpoint of a run folder.
+
+    Args:
+        folder: the folder.
+        offered: contract of the robot and task at hand; None: not checked.
+
+    Raises:
+        CheckpointError: a file is missing or damaged, or of a kind that this cannot run.
+        ContractMismatchError: the policy was trained for another robot or task.
+    """
+    folder = latest_checkpoint(Path(folder))
+    saved = read_policy(folder)
+    if offered is not None:
+        require_match(saved.contract, offered, f"policy {folder}")
+    kinds: dict[str, Any] = {"mlp": MlpPolicy}
+    kind = saved.config.get("kind")
+    if kind not in kinds:
+        raise CheckpointError(f"{folder}: policy of kind {kind!r}; this version runs {', '.join(kinds)}.")
+    policy: Policy = kinds[kind](saved)
+    return policy
