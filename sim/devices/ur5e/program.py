@@ -78,7 +78,8 @@ class ScriptProgram:
         try:
             exec(compile(module, FILENAME, "exec"), scope)  # a tree of our own nodes only, see urscript.py
         except (SyntaxError, ValueError, RecursionError) as error:
-            raise ScriptError(f"cannot be compiled: {error}", getattr(error, "lineno", 0) or 0) from error
+            line = error.lineno or 0 if isinstance(error, SyntaxError) else 0
+            raise ScriptError(f"cannot be compiled: {_explain(error)}", line) from error
         self._main: Cycles = scope[MAIN]()
 
     def step(self) -> bool:
@@ -131,7 +132,8 @@ def _line(error: BaseException) -> int:
 def _explain(error: Exception) -> str:
     if isinstance(error, NameError) and error.name:
         return f"variable '{error.name[2:]}' has no value"
-    return re.sub(rf"\b(?:{BUILTIN}|{USER})", "", str(error))
+    words = error.msg if isinstance(error, SyntaxError) else str(error)
+    return re.sub(rf"\b(?:{BUILTIN}|{USER})", "", words)
 
 
 def _halt() -> None:
