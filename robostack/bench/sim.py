@@ -13,6 +13,7 @@ import mujoco
 import numpy as np
 
 from robostack.bench.bench import BenchEntry, Measured
+from robostack.env import bounds
 from robostack.make import make_env
 from sim.bodies.gymnasium_assets import gymnasium_model
 
@@ -39,9 +40,9 @@ def run(quick: bool) -> Measured:
     figures.update(ratio_to_raw=ratio_raw, ratio_to_gymnasium_sync=ratio_gymnasium)
     single = _single_arm(50 if quick else 1000)
     notes = [
-        f"{COUNT} hoppers on one thread with observation, reward and restarts; raw is the same model without any of them",
-        "all step bit-identically (tests/sim/test_gymnasium_parity.py); ours skips MuJoCo's search for islands, of which a "
-        "single robot can have only one, raw and Gymnasium run MuJoCo's default",
+        f"{COUNT} hoppers on one thread with observation, reward and restarts; raw is the same model without any of it",
+        "all step bit-identically (tests/sim/test_gymnasium_parity.py); ours skips MuJoCo's search for islands, of "
+        "which a single robot can have only one, raw and Gymnasium run MuJoCo's default",
         "Gymnasium restarts within a step, as ours does; in its default mode a restart counts as a control step",
         "unit: process CPU time of all threads; random actions, so that hoppers fall and restart often",
         f"MuJoCo {mujoco.__version__}, Gymnasium {gymnasium.__version__}",
@@ -138,9 +139,8 @@ def _single_arm(steps: int) -> float:
     """Control steps per CPU-second of one simulated arm with its tracking controller, best of three turns."""
     env = make_env("ur5e-reach")
     env.reset()
-    actions = np.random.default_rng(0).uniform(
-        env.action_space.low, env.action_space.high, (64, *env.action_space.shape)
-    )
+    low, high = bounds(env.task.action)
+    actions = np.random.default_rng(0).uniform(low, high, (64, len(low)))
     best = 0.0
     for _ in range(3):
         start = time.process_time()
