@@ -48,9 +48,7 @@ class RtdeClient:
             ProtocolError: the controller does not speak version 2, or this is no RTDE server.
         """
         if not rtde.parse_accepted(self._request(PackageType.PROTOCOL_VERSION, rtde.protocol_version_request())):
-            raise ProtocolError(
-                "the controller does not speak RTDE version 2; update its software to 3.10 / 5.4 or later"
-            )
+            raise ProtocolError("the controller does not speak RTDE version 2; update its software")
         version = self._request(PackageType.CONTROLLER_VERSION, rtde.encode(PackageType.CONTROLLER_VERSION))
         return rtde.parse_controller_version(version)
 

@@ -56,7 +56,8 @@ def servo_program(
 
     Args:
         run: number of this run; the program shows it in `RUN_OUTPUT`.
-        watchdog_s: silence of the host after which the arm stops [s]; at least two controller cycles.
+        watchdog_s: silence of the host after which the arm stops [s]; at least two controller cycles. While the speed
+            is scaled down, the controller's own watchdog stops it after twice this time.
         lookahead_s: smoothing time of `servoj` [s], 0.03 to 0.2 by the script manual.
         gain: position gain of `servoj`, 100 to 2000 by the script manual.
         deceleration: of every stop [rad/s^2].
@@ -68,6 +69,7 @@ def servo_program(
     return Template(code).substitute(
         run=run,
         silent_cycles_max=max(2, round(watchdog_s / CYCLE_S)),
+        backup_hz=0.5 / watchdog_s,
         lookahead_s=lookahead_s,
         gain=gain,
         deceleration=deceleration,

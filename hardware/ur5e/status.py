@@ -83,6 +83,6 @@ def program_mode(runtime_state: int, servo_state: int, own_program: bool) -> tup
     if runtime_state in _PAUSED:
         return RobotMode.IDLE, f"servo program {word}: somebody paused it at the teach pendant"
     if servo_state in (ServoState.HOLDING, ServoState.FOLLOWING):
-        return RobotMode.FAULT, f"servo program {word}: it died, or somebody stopped it at the teach pendant"
+        return RobotMode.FAULT, f"servo program {word}: it died (an error, its second watchdog, or the teach pendant)"
     mode = RobotMode.IDLE if servo_state == ServoState.STOPPED else RobotMode.FAULT
     return mode, f"servo program {word}: {_ENDED.get(servo_state, f'state {servo_state}')}"

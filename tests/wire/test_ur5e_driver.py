@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import pytest
 
 from hardware import JointCommand, RobotMode, RobotState
 from hardware.errors import DeviceError, DeviceFaultError, DeviceNotConnectedError, ProtocolError, StaleDataError
-from hardware.ur5e import UR5E
+from hardware.ur5e import UR5E, servo_program
 from hardware.ur5e.driver import UR5eConfig, UR5eRobot
 from hardware.ur5e.servo_program import ServoState
 from sim.devices.device import DEVICES
@@ -169,6 +170,19 @@ def test_lost_connection_and_reconnect(device, robot):
     drive(robot, lambda _: UR5E.default_position, 0.05)
 
 
+def test_controllers_own_watchdog_when_the_programs_count_fails(device, config, monkeypatch):
+    whole = servo_program.servo_program
+    blind = re.compile(r"silent_cycles_max = \d+")
+    monkeypatch.setattr(servo_program, "servo_program", lambda **s: blind.sub("silent_cycles_max = 100000", whole(**s)))
+    robot = UR5eRobot(config)
+    robot.connect()
+    drive(robot, lambda _: UR5E.default_position, 0.05)
+    until(lambda: device.status()["program"] is None)
+    until(lambda: "died" in robot.read().detail)
+    assert device.controller.outputs.ints[STATE_REGISTER] == ServoState.FOLLOWING
+    robot.disconnect()
+
+
 def test_frozen_controller_becomes_stale(device, robot):
     device.inject("frozen")
     with pytest.raises(StaleDataError):
@@ -246,6 +260,7 @@ CHILD = """
 import sys, time
 import numpy as np
 from hardware import JointCommand
+from hardware.ur5e import UR5E, servo_program
 from hardware.ur5e.driver import UR5eConfig, UR5eRobot
 robot = UR5eRobot(UR5eConfig(host=sys.argv[1]))
 robot.connect()
