@@ -228,6 +228,30 @@ def test_ended_episodes_restart_within_the_step_and_the_others_go_on() -> None:
         assert not terminated.any()
 
 
+class KeepsItsState(SlideTask):
+    """Remembers an array of the state itself, as a task may."""
+
+    def judge(self, action: np.ndarray, state: RobotState, episode: dict) -> tuple[Outcome, dict]:
+        outcome, after = super().judge(action, state, episode)
+        self.judged = state
+        return outcome, {**after, "last": state.joint_position}
+
+    def begin(self, rng: np.random.Generator, state: RobotState) -> dict:
+        return {**super().begin(rng, state), "last": state.joint_position}
+
+
+def test_a_restart_does_not_write_into_a_state_that_a_task_remembers() -> None:
+    task = KeepsItsState(ends_on_success=False)
+    env = RobotVectorEnv(task, plant(2), seed=0)
+    env.reset()
+    env._steps[0] = 9
+    _, _, _, truncated, info = env.step(np.ones((2, 1)))
+    assert truncated.tolist() == [True, False]
+    assert np.allclose(env.episode["goal"][1] - task.judged.joint_position[1], info["final_obs"][1, 0])
+    assert not np.array_equal(task.judged.joint_position[0], env.state.joint_position[0])
+    assert np.array_equal(env.episode["last"], env.state.joint_position)
+
+
 def test_a_batch_draws_dynamics_only_for_those_that_restart() -> None:
     task = SlideTask(ends_on_success=False)
     env = RobotVectorEnv(task, plant(3), UniformDistribution(task.dynamics), seed=0)

@@ -174,6 +174,12 @@ def test_servos_start_at_their_target_even_when_delayed() -> None:
         assert np.allclose(state.joint_position, START[:2], atol=1e-9)
 
 
+def test_the_state_after_a_reset_is_complete(engine: MujocoEngine) -> None:
+    effort = engine.state().joint_effort
+    # A servo at its target resists the speed: -kv v, for b and a; c is passive.
+    assert np.allclose(effort, SPEED * np.array([-3.0, 0.0, -2.0]))
+
+
 def test_a_filtered_servo_starts_at_its_target() -> None:
     model = arm(' timeconst="0.05"')
     model.option.gravity = [0.0, 0.0, 0.0]
