@@ -19,7 +19,7 @@ def to_launch_description(description: LaunchDescription) -> Any:
     try:
         from launch.actions import DeclareLaunchArgument, OpaqueFunction
 
-        from launch import LaunchDescription as RosLaunchDescription
+        from launch import LaunchDescription as RosLaunchDescription  # type: ignore[attr-defined]
     except ImportError as error:
         raise MissingExtraError("launch", "ros", "a ROS launch file (or use `robostack launch` instead)") from error
     declared = [

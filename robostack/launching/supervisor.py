@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import yaml
@@ -34,8 +34,8 @@ _PRCTL = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
 class SupervisorConfig:
     """Where the children run, and how patient the supervisor is."""
 
-    domain_id: int = 0
-    """ROS domain, 0 to 232; robots that share a network need different ones."""
+    domain_id: int = field(default_factory=lambda: int(os.environ.get("ROS_DOMAIN_ID") or 0))
+    """ROS domain, 0 to 232, default the variable ROS_DOMAIN_ID; robots that share a network need different ones."""
     lan_address: str = ""
     """Address of this machine on the robot's network; empty: ROS talks on loopback only."""
     log_dir: str = ""

@@ -1,0 +1,341 @@
+"""The driver node of any joint robot: the fast loop in a thread of its own, ROS at its edge.
+
+Tracking controller, safety filter and driver run together in that thread; ROS brings set-points in (the newest one
+counts) and measurements out. Whether a set-point is stale is decided in the loop by its time stamp. The robot is
+stopped on every way out of this process, before ROS is.
+
+Publishes `joint_states`, `tool_pose` (robots with a tool), `diagnostics` and, latched, `robot_spec`. Subscribes
+`joint_trajectory`, one point per message, from one sender at a time (`header.frame_id`). Services `~/stop`, `~/reset`.
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from diagnostic_msgs.msg import DiagnosticArray
+from geometry_msgs.msg import PoseStamped
+from rclpy.event_handler import SubscriptionEventCallbacks
+from sensor_msgs.msg import JointState
+from std_msgs.msg import String
+from std_srvs.srv import Trigger
+from trajectory_msgs.msg import JointTrajectory
+
+from controllers.loop import ControlLoop, LoopConfig
+from controllers.safety import SafetyConfig
+from hardware.errors import ConfigError, DeviceError, NonFiniteError, ProtocolError
+from hardware.records import RobotState
+from hardware.registry import load_object
+from hardware.robot import ROBOTS, Robot, RobotEntry
+from robostack.files import write_text
+from robostack.nodes.claim import CommandClaim
+from robostack.nodes.clock_bridge import ClockBridge
+from robostack.nodes.control import come_to_rest, figures_of, open_loop, report_of
+from robostack.nodes.latency import AnswerLatency
+from robostack.nodes.lifecycle import ManagedNode
+from robostack.nodes.messages import (
+    Level,
+    diagnostics_message,
+    reference_from_message,
+    stamp_to_ns,
+    state_to_message,
+    tool_to_message,
+)
+from robostack.nodes.parameters import configuration_from, refuse_unknown
+from robostack.nodes.qos import qos
+from robostack.nodes.run_node import run_node
+
+
+@dataclass(frozen=True)
+class DriverNodeConfig:
+    """Parameters of the driver node, besides those of the robot's driver (prefix `driver.`)."""
+
+    robot: str = "ur5e"
+    """Registry name of the robot, or "module:NAME" of a RobotEntry."""
+    state_rate_hz: float = 100.0
+    """Rate at which measurements are published [Hz]."""
+    diagnostics_rate_hz: float = 2.0
+    """Rate at which diagnostics are published [Hz]; a fault is published at once."""
+    claim_silence_s: float = 1.0
+    """A sender of commands that is silent for this long gives up its claim [s]."""
+    report_path: str = ""
+    """File for a JSON report of the session, written when the node deactivates; empty: none."""
+
+
+def load_robot(name: str) -> RobotEntry:
+    """The robot called `name`, or the object named by "module:NAME".
+
+    Raises:
+        UnknownNameError: no such robot.
+    """
+    return load_object(name) if ":" in name else ROBOTS.load(name)  # type: ignore[return-value]
+
+
+class DriverNode(ManagedNode):
+    """See the module. configure = connect, activate = hold the measured pose, deactivate = come to rest and stop.
+
+    Args:
+        overrides: parameter values, for tests.
+    """
+
+    def __init__(self, overrides: Sequence[Any] = ()) -> None:
+        super().__init__("driver", overrides)
+        self.config = configuration_from(self, DriverNodeConfig)
+        self.entry = load_robot(self.config.robot)
+        self.spec = self.entry.spec
+        self.loop_config = configuration_from(self, LoopConfig, "loop.")
+        self.safety_config = configuration_from(self, SafetyConfig, "safety.")
+        self.driver_config = configuration_from(self, self.entry.config_type(), "driver.")
+        refuse_unknown(self)
+        self.claim = CommandClaim(self.config.claim_silence_s)
+        self.latency = AnswerLatency()
+        self.bridge = ClockBridge(self.get_clock())
+        self._counts = {"commands": 0, "rejected": 0, "deadline_missed": 0, "sender_lost": 0}
+        self._rejection = ""
+        self._robot: Robot | None = None
+        self._loop: ControlLoop | None = None
+        self._entities: list[tuple[Any, Any]] = []
+        self._published_s = -1.0
+        self._reported_fault = self._halted = ""
+        self._faults: list[dict[str, Any]] = []
+
+    def configure(self) -> None:
+        """Connect to the robot, without moving it, and build the topics and services.
+
+        Raises:
+            DeviceError: no connection, or the device is not ready to move; says what to check.
+        """
+        robot = self.entry.open(self.driver_config)
+        self._robot = robot
+        # A second line besides `close`: whatever ends the interpreter, the device is told to stop first.
+        atexit.register(robot.disconnect)
+        robot.connect()
+        self._loop = open_loop(robot, self.entry, self.loop_config, self.safety_config)
+        self._open_topics()
+        self.get_logger().info(f"connected to {self.spec.name}")
+
+    def activate(self) -> None:
+        """Start the loop; it holds the measured pose until the first command."""
+        self.claim.release()
+        self._halted = ""
+        if self._loop is not None:
+            self._loop.start()
+        self.get_logger().info(f"ready: {self.spec.name} holds its pose; commands are taken on 'joint_trajectory'")
+
+    def deactivate(self) -> None:
+        """Bring the robot to rest and stop it; write the report."""
+        if self._loop is not None:
+            was_running = self._loop.running
+            self._note_fault()
+            come_to_rest(self._loop)
+            self._loop.stop()
+            if was_running or self._halted:
+                self._write_report()
+        if self._robot is not None:
+            self._robot.stop()
+
+    def cleanup(self) -> None:
+        """Disconnect."""
+        for destroy, entity in reversed(self._entities):
+            destroy(entity)
+        self._entities.clear()
+        if self._robot is not None:
+            self._robot.disconnect()
+            atexit.unregister(self._robot.disconnect)
+        self._robot = self._loop = None
+
+    def _open_topics(self) -> None:
+        self._states = self._publisher(JointState, "joint_states", "state")
+        self._tools = self._publisher(PoseStamped, "tool_pose", "state") if self.spec.tool_frame else None
+        self._diagnostics = self._publisher(DiagnosticArray, "diagnostics", "status")
+        descriptions = self._publisher(String, "robot_spec", "description")
+        descriptions.publish(String(data=json.dumps(asdict(self.spec))))
+        events = SubscriptionEventCallbacks(deadline=self._on_deadline, liveliness=self._on_liveliness)
+        subscription = self.create_subscription(
+            JointTrajectory,
+            "joint_trajectory",
+            self._on_command,
+            qos("command", "subscription"),
+            event_callbacks=events,
+        )
+        self._entities.append((self.destroy_subscription, subscription))
+        for name, answer in (("~/stop", self._on_stop), ("~/reset", self._on_reset)):
+            self._entities.append((self.destroy_service, self.create_service(Trigger, name, answer)))
+        for rate_hz, tick in (
+            (self.config.state_rate_hz, self._publish_state),
+            (self.config.diagnostics_rate_hz, self._publish_diagnostics),
+        ):
+            self._entities.append((self.destroy_timer, self.create_timer(1.0 / rate_hz, tick)))
+
+    def _publisher(self, kind: Any, topic: str, channel: str) -> Any:
+        publisher = self.create_publisher(kind, topic, qos(channel, "publisher"))
+        self._entities.append((self.destroy_publisher, publisher))
+        return publisher
+
+    def _publish_state(self) -> None:
+        state = self._newest_state()
+        if state is None or float(state.capture_time_s) == self._published_s:
+            return  # a measurement is published once: repeating it would hide that it is old
+        self._published_s = float(state.capture_time_s)
+        stamp = self.bridge.stamp(self._published_s)
+        tool = tool_to_message(state, self.spec, stamp)
+        if tool is not None and self._tools is not None:
+            self._tools.publish(tool)
+        message = state_to_message(state, self.spec, stamp)
+        self.latency.sent(stamp_to_ns(stamp), time.monotonic())
+        self._states.publish(message)
+        if self._fault() != self._reported_fault:
+            self._publish_diagnostics()
+
+    def _on_command(self, message: JointTrajectory) -> None:
+        now_s = time.monotonic()
+        sender = message.header.frame_id or "(unnamed)"
+        loop = self._loop
+        if loop is None or not loop.running or not self.active:
+            return
+        if not self.claim.accept(sender, now_s):
+            if self.claim.refused[sender] == 1:
+                self.get_logger().error(
+                    f"commands of '{sender}' are refused: '{self.claim.owner}' commands this robot. Stop one of them."
+                )
+            return
+        self._counts["commands"] += 1
+        self.latency.answered(stamp_to_ns(message.header.stamp), now_s)
+        if not message.points:
+            # As in ros2_control: a trajectory without points means stay where you are. The robot is free again.
+            loop.hold()
+            self.claim.release()
+            return
+        try:
+            created_s = self.bridge.monotonic(message.header.stamp)
+            loop.set_reference(reference_from_message(message, self.spec, created_s))
+        except NonFiniteError as error:
+            self._halt(f"command of '{sender}': {error}")
+        except (ProtocolError, ConfigError) as error:
+            self._counts["rejected"] += 1
+            if str(error) != self._rejection:
+                self._rejection = str(error)
+                self.get_logger().error(f"command of '{sender}' rejected: {error}")
+
+    def _newest_state(self) -> RobotState | None:
+        """From the loop while it runs, else from the driver itself; None where there is none."""
+        loop, robot = self._loop, self._robot
+        if loop is not None and loop.running:
+            return loop.latest().state
+        try:
+            return robot.read() if robot is not None else None
+        except DeviceError:
+            return None
+
+    def _publish_diagnostics(self) -> None:
+        level, summary = self._condition()
+        self._note_fault()
+        values: dict[str, object] = {
+            "active": self.active,
+            "owner": self.claim.owner,
+            "refused_senders": ", ".join(sorted(self.claim.refused)),
+            "last_rejection": self._rejection,
+            **self._counts,
+            **{f"answer_{name}": value for name, value in self.latency.summary().items()},
+            **(figures_of(self._loop) if self._loop is not None else {}),
+        }
+        stamp = self.get_clock().now().to_msg()
+        name = f"{self.get_fully_qualified_name()}: control loop"
+        self._diagnostics.publish(diagnostics_message(stamp, name, level, summary, values, self.spec.name))
+
+    def _note_fault(self) -> None:
+        """Log a fault once, and keep it for the report."""
+        fault = self._fault()
+        if fault and fault != self._reported_fault:
+            self.get_logger().error(f"{self.spec.name} was stopped: {fault}. When it is safe, call the service reset")
+            self._faults.append({"time": datetime.now(UTC).isoformat(), "fault": fault})
+        self._reported_fault = fault
+
+    def _condition(self) -> tuple[Level, str]:
+        """Level and one line on how the robot is."""
+        fault = self._fault()
+        if fault:
+            return "error", fault
+        if not self.active:
+            return "stale", "not active"
+        if self.claim.refused:
+            return "warning", f"commands of {', '.join(sorted(self.claim.refused))} were refused: two senders"
+        return "ok", "follows commands" if self.claim.owner else "holds its pose, no commands yet"
+
+    def _on_stop(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        """Service `~/stop`: the robot's own safe stop, latched until `~/reset`."""
+        self._halt("stopped by the service stop")
+        response.success, response.message = True, f"{self.spec.name} is stopped; call reset to go on"
+        return response
+
+    def _on_reset(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        """Service `~/reset`: a person has seen to the cause; make the device ready and hold the measured pose."""
+        robot, loop = self._robot, self._loop
+        if robot is None or loop is None or not self.active:
+            response.success, response.message = False, "the driver is not active"
+            return response
+        try:
+            loop.stop()
+            getattr(robot, "recover", robot.connect)()
+            loop.start()
+        except DeviceError as error:
+            self._halt(str(error))
+            response.success, response.message = False, str(error)
+            return response
+        self._halted = ""
+        self.claim.release()
+        self._publish_diagnostics()
+        response.success, response.message = True, f"{self.spec.name} holds its pose"
+        return response
+
+    def _halt(self, reason: str) -> None:
+        """Stop the robot by its own means and say why until reset."""
+        self._halted = reason
+        self.get_logger().error(reason)
+        if self._loop is not None:
+            self._loop.stop()
+        self._publish_diagnostics()
+
+    def _fault(self) -> str:
+        """Why the robot stands still; "" while it follows."""
+        if self._halted:
+            return self._halted
+        return (self._loop.fault or "") if self._loop is not None else ""
+
+    def _on_deadline(self, event: Any) -> None:
+        self._counts["deadline_missed"] = int(event.total_count)
+
+    def _on_liveliness(self, event: Any) -> None:
+        if event.alive_count_change < 0:
+            self._counts["sender_lost"] += 1
+
+    def _write_report(self) -> None:
+        """The session as JSON, if a path is given."""
+        if not self.config.report_path or self._loop is None:
+            return
+        report = {
+            "robot": self.spec.name,
+            "loop": report_of(self._loop, self._faults),
+            "commands": {**self._counts, "refused": dict(self.claim.refused)},
+            "answer": self.latency.summary(),
+        }
+        try:
+            write_text(Path(self.config.report_path), json.dumps(report, indent=2, default=str))
+        except OSError as error:
+            self.get_logger().error(f"report {self.config.report_path} cannot be written: {error}")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the driver node with the parameters given by `--ros-args`."""
+    return run_node(DriverNode, arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,370 @@
+"""The policy node: waits for the robot, runs a policy for a number of episodes, writes each down, and ends.
+
+It steps when a measurement arrives and a control period has passed, so that the policy always acts on fresh data; a
+timer only watches that measurements do arrive. It needs no deep-learning framework.
+
+Subscribes `joint_states`, `tool_pose`, `diagnostics`, `robot_spec`; publishes `joint_trajectory` and, latched,
+`episode_events` (JSON). Everything is relative to the node's namespace, as in the driver node.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from builtin_interfaces.msg import Time
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from geometry_msgs.msg import PoseStamped
+from sensor_msgs.msg import JointState
+from std_msgs.msg import String
+from trajectory_msgs.msg import JointTrajectory
+
+from controllers.reference import JointReference
+from hardware.errors import ConfigError, ContractMismatchError, NonFiniteError, ProtocolError
+from hardware.records import RobotState
+from hardware.registry import load_object
+from robostack.contract import contract_of
+from robostack.nodes.clock_bridge import ClockBridge
+from robostack.nodes.lifecycle import ManagedNode
+from robostack.nodes.messages import reference_to_message, state_from_message, tool_from_message
+from robostack.nodes.parameters import configuration_from, refuse_unknown
+from robostack.nodes.qos import qos
+from robostack.nodes.run_node import run_node
+from robostack.policies.mlp import load_policy
+from robostack.policies.onnx_policy import OnnxPolicy
+from robostack.policies.policy import Policy
+from robostack.runner import EpisodeRunner, Phase, RunnerConfig, append_result
+from robostack.tasks.task import TASKS, Task
+
+
+@dataclass(frozen=True)
+class PolicyNodeConfig:
+    """Parameters of the policy node."""
+
+    task: str = "ur5e-reach"
+    """Registry name of the task, or "module:Class"."""
+    policy: str = "scripted"
+    """Checkpoint folder, ONNX file, or "scripted" for the task's hand-written policy."""
+    episodes: int = 10
+    """Number of episodes; 0 runs none."""
+    seed: int = 0
+    """Seed of start poses and goals."""
+    pause_s: float = 0.5
+    """Rest before each episode [s]."""
+    to_start: bool = True
+    """Whether each episode begins with a slow motion to a start pose of the task."""
+    results_path: str = ""
+    """File that gets one line of JSON per episode; empty: none."""
+    wait_limit_s: float = 20.0
+    """Longest wait for the driver at the beginning [s]."""
+    recovery_limit_s: float = 60.0
+    """Longest wait for a person to clear a fault of the robot [s]."""
+    state_age_max_s: float = 0.15
+    """A measurement older than this aborts the episode [s]."""
+
+
+class PolicyNode(ManagedNode):
+    """See the module.
+
+    Args:
+        overrides: parameter values, for tests.
+    """
+
+    def __init__(self, overrides: Sequence[Any] = ()) -> None:
+        super().__init__("policy", overrides)
+        self.config = configuration_from(self, PolicyNodeConfig)
+        refuse_unknown(self)
+        self.sender = f"{self.get_name()}-{uuid.uuid4().hex[:8]}"
+        self.bridge = ClockBridge(self.get_clock())
+        self._runner: EpisodeRunner | None = None
+        self._state: RobotState | None = None
+        self._stamp = Time()
+        self._tool: PoseStamped | None = None
+        self._spec_json = ""
+        self._driver_level: bytes | None = None
+        self._driver_text = ""
+        self._waiting_since_s: float | None = None
+        self._wait_limit_s = self.config.wait_limit_s
+        self._said_s = 0.0
+        self._next_s = 0.0
+        self._phase = Phase.PAUSE
+        self._entities: list[tuple[Any, Any]] = []
+
+    def configure(self) -> None:
+        """Load task and policy and compare their contracts.
+
+        Raises:
+            ContractMismatchError: the policy was trained for something else.
+            CheckpointError: the policy cannot be read.
+            UnknownNameError: no such task.
+        """
+        task = load_task(self.config.task)
+        policy = policy_for(self.config.policy, task)
+        runner_config = RunnerConfig(
+            episodes=self.config.episodes, pause_s=self.config.pause_s, to_start=self.config.to_start
+        )
+        self._runner = EpisodeRunner(task, policy, self.config.seed, runner_config)
+        self._open_topics(task)
+
+    def activate(self) -> None:
+        """Begin to wait for the driver, then run."""
+        self._waiting_since_s = self._said_s = time.monotonic()
+
+    def deactivate(self) -> None:
+        """Abort what runs and let the robot hold its pose."""
+        runner = self._runner
+        if runner is not None and self.active and self._waiting_since_s is None and not runner.done:
+            runner.abort("the policy node was stopped", time.monotonic())
+            self._report()
+            self._release(runner.task)
+        self._waiting_since_s = None
+
+    def cleanup(self) -> None:
+        """Close the topics."""
+        for destroy, entity in reversed(self._entities):
+            destroy(entity)
+        self._entities.clear()
+        self._runner = None
+
+    def _open_topics(self, task: Task) -> None:
+        self._commands = self.create_publisher(JointTrajectory, "joint_trajectory", qos("command", "publisher"))
+        self._events = self.create_publisher(String, "episode_events", qos("events", "publisher"))
+        self._entities += [(self.destroy_publisher, self._commands), (self.destroy_publisher, self._events)]
+        for kind, topic, channel, callback in (
+            (PoseStamped, "tool_pose", "state", self._on_tool),
+            (JointState, "joint_states", "state", self._on_state),
+            (DiagnosticArray, "diagnostics", "status", self._on_diagnostics),
+            (String, "robot_spec", "description", self._on_spec),
+        ):
+            subscription = self.create_subscription(kind, topic, callback, qos(channel, "subscription"))
+            self._entities.append((self.destroy_subscription, subscription))
+        timer = self.create_timer(min(task.control_period_s, 0.05), self._watch)
+        self._entities.append((self.destroy_timer, timer))
+
+    def _on_tool(self, message: PoseStamped) -> None:
+        self._tool = message
+
+    def _on_spec(self, message: String) -> None:
+        self._spec_json = message.data
+
+    def _on_diagnostics(self, message: DiagnosticArray) -> None:
+        for status in message.status:
+            if status.name.endswith(": control loop"):
+                self._driver_level, self._driver_text = status.level, status.message
+
+    def _on_state(self, message: JointState) -> None:
+        runner = self._runner
+        if runner is None or not self.active or runner.done:
+            return
+        now_s = time.monotonic()
+        try:
+            self._state = self._joined(message, runner.task)
+        except ProtocolError as error:
+            self._fail(str(error))
+            return
+        self._stamp = message.header.stamp
+        period_s = runner.task.control_period_s
+        if self._waiting_since_s is not None or now_s < self._next_s - 0.25 * period_s:
+            return
+        # The schedule is kept where possible and begun anew after a gap.
+        self._next_s = self._next_s + period_s if now_s - self._next_s < period_s else now_s + period_s
+        self._step(runner, self._state, now_s)
+
+    def _joined(self, message: JointState, task: Task) -> RobotState:
+        """The measurement, with the tool's pose if that was measured at the same time."""
+        state = state_from_message(message, task.spec, self.bridge.monotonic(message.header.stamp))
+        if self._tool is None or self._tool.header.stamp != message.header.stamp:
+            return state
+        position, quaternion = tool_from_message(self._tool)
+        return RobotState(
+            capture_time_s=state.capture_time_s,
+            joint_position=state.joint_position,
+            joint_velocity=state.joint_velocity,
+            joint_effort=state.joint_effort,
+            tool_position=position,
+            tool_quaternion=quaternion,
+        )
+
+    def _step(self, runner: EpisodeRunner, state: RobotState, now_s: float) -> None:
+        reference: JointReference | None
+        try:
+            reference = runner.step(state, now_s)
+        except NonFiniteError as error:
+            self.get_logger().error(f"episode aborted: {error}")
+            reference = runner.hold(now_s)
+        if reference is not None:
+            self._commands.publish(reference_to_message(reference, runner.task.spec, self._stamp, self.sender))
+        self._report()
+        if runner.done:
+            self.get_logger().info(f"all {self.config.episodes} episodes have ended")
+            self._release(runner.task)  # the timer finishes the node, so that this message gets away
+
+    def _release(self, task: Task) -> None:
+        """Let the robot hold its pose, and others command it: a trajectory without points, as in ros2_control."""
+        message = JointTrajectory(joint_names=list(task.spec.joint_names))
+        message.header.stamp, message.header.frame_id = self._stamp, self.sender
+        self._commands.publish(message)
+
+    def _report(self) -> None:
+        """Publish and write down what has changed."""
+        runner = self._runner
+        if runner is None:
+            return
+        if runner.phase is not self._phase:
+            self._phase = runner.phase
+            if runner.phase is Phase.RUN:
+                self._event(event="begin", episode=runner.episode)
+        while runner.finished:
+            record = runner.finished.pop(0)
+            if self.config.results_path:
+                append_result(Path(self.config.results_path), record)
+            self._event(
+                event="end",
+                episode=record.episode,
+                success=record.success,
+                reason=record.reason,
+                duration_s=record.duration_s,
+                total_reward=record.total_reward,
+            )
+            self.get_logger().info(f"episode {record.episode}: {record.reason} after {record.duration_s:.2f} s")
+
+    def _event(self, **values: object) -> None:
+        self._events.publish(String(data=json.dumps({**values, "task": self.config.task, "sender": self.sender})))
+
+    def _watch(self) -> None:
+        """The timer: waits for the driver, and notices when measurements cease or the driver reports a fault."""
+        runner = self._runner
+        if runner is None or not self.active or self.finished:
+            return
+        now_s = time.monotonic()
+        if runner.done:
+            self.finish(0)
+        elif self._waiting_since_s is not None:
+            self._wait(runner, now_s)
+        elif self._state is not None:
+            age_s = now_s - float(self._state.capture_time_s)
+            if self._driver_level == DiagnosticStatus.ERROR:
+                self._interrupt(runner, f"the driver reports: {self._driver_text}", now_s)
+            elif age_s > self.config.state_age_max_s:
+                limit_ms = self.config.state_age_max_s * 1e3
+                self._interrupt(runner, f"joint_states are {age_s * 1e3:.0f} ms old, limit {limit_ms:.0f} ms", now_s)
+
+    def _interrupt(self, runner: EpisodeRunner, reason: str, now_s: float) -> None:
+        self.get_logger().error(f"episode aborted: {reason}")
+        runner.abort(reason, now_s)
+        self._report()
+        self._waiting_since_s, self._wait_limit_s = now_s, self.config.recovery_limit_s
+        self._said_s = now_s
+
+    def _wait(self, runner: EpisodeRunner, now_s: float) -> None:
+        since_s = self._waiting_since_s if self._waiting_since_s is not None else now_s
+        missing = [name for name, holds in self._conditions(now_s) if not holds()]
+        if not missing:
+            try:
+                require_same_robot(self._spec_json, runner.task)
+            except (ContractMismatchError, ProtocolError) as error:
+                self._fail(str(error))
+                return
+            self._waiting_since_s, self._next_s = None, now_s
+            self.get_logger().info(f"the robot is ready; running {self.config.task} with {self.config.policy}")
+        elif now_s - since_s > self._wait_limit_s:
+            self._fail(f"gave up after {self._wait_limit_s:g} s waiting for {', '.join(missing)}")
+        elif now_s - self._said_s > 2.0:
+            self._said_s = now_s
+            self.get_logger().info(
+                f"waiting for {', '.join(missing)}; {self._wait_limit_s - now_s + since_s:.0f} s left"
+            )
+
+    def _conditions(self, now_s: float) -> list[tuple[str, Callable[[], bool]]]:
+        """What must hold before the policy may act: name -> whether it does."""
+        state = self._state
+        return [
+            (
+                "the description of the robot (topic robot_spec; is the driver node running?)",
+                lambda: self._spec_json != "",
+            ),
+            (
+                "fresh measurements (topic joint_states)",
+                lambda: state is not None and now_s - float(state.capture_time_s) <= self.config.state_age_max_s,
+            ),
+            (
+                "a driver that takes commands (topic joint_trajectory)",
+                lambda: self._commands.get_subscription_count() > 0,
+            ),
+            (
+                f"a driver without fault (topic diagnostics{': ' + self._driver_text if self._driver_text else ''})",
+                lambda: self._driver_level in (DiagnosticStatus.OK, DiagnosticStatus.WARN),
+            ),
+        ]
+
+    def _fail(self, reason: str) -> None:
+        self.failure = reason
+        self.get_logger().error(reason)
+        self.finish(1)
+
+
+def load_task(name: str) -> Task:
+    """The task called `name`, or an instance of the class named by "module:Class".
+
+    Raises:
+        UnknownNameError: no such task.
+    """
+    task: Any = load_object(name) if ":" in name else TASKS.load(name)
+    loaded: Task = task()
+    return loaded
+
+
+def policy_for(name: str, task: Task) -> Policy:
+    """The policy called `name`: "scripted", an ONNX file, or a checkpoint folder.
+
+    Raises:
+        ConfigError: the task has no scripted policy.
+        CheckpointError: the file or folder cannot be read.
+        ContractMismatchError: the policy was trained for something else.
+    """
+    if name == "scripted":
+        scripted = task.scripted()
+        if scripted is None:
+            raise ConfigError(f"task {task.name} has no scripted policy; give a checkpoint folder or an ONNX file")
+        return scripted
+    if name.endswith(".onnx"):
+        return OnnxPolicy(Path(name), contract_of(task))
+    return load_policy(Path(name), contract_of(task))
+
+
+def require_same_robot(spec_json: str, task: Task) -> None:
+    """Refuse a robot that differs from the one the task was defined for.
+
+    Raises:
+        ContractMismatchError: with each differing field.
+        ProtocolError: `spec_json` is no description of a robot.
+    """
+    expected = json.loads(json.dumps(asdict(task.spec)))
+    try:
+        offered = json.loads(spec_json)
+    except ValueError as error:
+        raise ProtocolError(f"robot_spec carries no JSON: {error}") from error
+    if not isinstance(offered, dict):
+        raise ProtocolError("robot_spec carries no description of a robot")
+    differences = [
+        (field, expected.get(field), offered.get(field))
+        for field in sorted(set(expected) | set(offered))
+        if field != "sources" and expected.get(field) != offered.get(field)
+    ]
+    if differences:
+        raise ContractMismatchError(f"task {task.name}", differences)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the policy node with the parameters given by `--ros-args`."""
+    return run_node(PolicyNode, arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

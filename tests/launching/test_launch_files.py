@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import os
+import sys
+import xml.etree.ElementTree
+from pathlib import Path
+
+import pytest
+import yaml
+
+from hardware.errors import ConfigError, UnknownNameError
+from robostack.launching.description import NodeSpec, ProcessSpec
+from robostack.launching.finder import launch_files, launch_folders, load_launch, resolve_arguments
+from robostack.launching.parameter_file import parameters_of
+
+ROOT = Path(__file__).parents[2]
+
+
+def described(**given):
+    description = load_launch("ur5e")
+    return description.describe(resolve_arguments(description, given))
+
+
+def test_the_virtual_arm_comes_first_and_the_driver_goes_to_its_address():
+    helper, driver, policy = described(
+        virtual="true", policy="scripted", episodes="3", seed="7", results_path="r.jsonl"
+    )
+    assert isinstance(helper, ProcessSpec)
+    assert helper.arguments == ("ur5e", "--host", "127.0.0.2", "--seed", "0")
+    assert helper.ready_line == "ready ur5e"
+    assert isinstance(driver, NodeSpec)
+    assert driver.parameters["driver.host"] == "127.0.0.2"
+    assert policy.parameters["episodes"] == 3
+    assert (policy.parameters["policy"], policy.parameters["results_path"]) == ("scripted", "r.jsonl")
+
+
+def test_a_physical_arm_needs_its_address_and_starts_no_helper():
+    items = described(host="192.168.1.10")
+    assert [item.name for item in items] == ["driver"]
+    assert items[0].parameters["driver.host"] == "192.168.1.10"
+    with pytest.raises(ConfigError, match="host:="):
+        described()
+
+
+def test_arguments_are_checked():
+    description = load_launch("ur5e")
+    with pytest.raises(UnknownNameError, match="Did you mean 'host'"):
+        resolve_arguments(description, {"hots": "1"})
+    with pytest.raises(ConfigError, match="choose one of false, true"):
+        resolve_arguments(description, {"virtual": "yes"})
+    with pytest.raises(ConfigError, match="no whole number"):
+        described(virtual="true", policy="scripted", episodes="many")
+
+
+def test_the_parameter_file_names_only_parameters_that_the_nodes_have():
+    pytest.importorskip("rclpy")
+    import dataclasses
+
+    from robostack.nodes.driver_node import DriverNodeConfig
+    from robostack.nodes.policy_node import PolicyNodeConfig
+
+    file = ROOT / "launch" / "ur5e.params.yaml"
+    for node, config in (("driver", DriverNodeConfig), ("policy", PolicyNodeConfig)):
+        defaults = {field.name: field.default for field in dataclasses.fields(config)}
+        parameters = parameters_of(file, node)
+        assert parameters == {name: defaults[name] for name in parameters}
+
+
+def test_a_parameter_file_is_read_as_ros_reads_it(tmp_path):
+    file = tmp_path / "p.yaml"
+    file.write_text(
+        yaml.safe_dump(
+            {
+                "/**": {"ros__parameters": {"rate": 1.0, "a": "all"}},
+                "driver": {"ros__parameters": {"rate": 2.0, "driver": {"host": "h", "deep": {"x": [1.0]}}}},
+                "other": {"ros__parameters": {"rate": 3.0}},
+            }
+        )
+    )
+    assert parameters_of(file, "driver") == {"rate": 2.0, "a": "all", "driver.host": "h", "driver.deep.x": [1.0]}
+    for content in ("- 1", "driver: {rate: 1}", "driver: 3", "a: [1"):
+        file.write_text(content)
+        with pytest.raises(ConfigError, match="parameter file"):
+            parameters_of(file, "driver")
+    with pytest.raises(ConfigError, match="cannot be read"):
+        parameters_of(tmp_path / "none.yaml", "driver")
+
+
+def test_launch_files_are_found_in_the_source_tree_first_then_where_ament_puts_them(tmp_path, monkeypatch):
+    installed = tmp_path / "share" / "robostack" / "launch"
+    installed.mkdir(parents=True)
+    (installed / "other.launch.py").write_text("x = 1\n")
+    (installed / "ur5e.launch.py").write_text("x = 1\n")
+    monkeypatch.setenv("AMENT_PREFIX_PATH", str(tmp_path))
+    assert launch_folders()[-1] == installed
+    assert Path(sys.prefix) / "share" / "robostack" / "launch" in launch_folders()
+    files = launch_files()
+    assert files["ur5e"] == ROOT / "launch" / "ur5e.launch.py"
+    assert files["other"] == installed / "other.launch.py"
+    with pytest.raises(ConfigError, match="defines no DESCRIPTION"):
+        load_launch("other")
+    with pytest.raises(UnknownNameError, match="other, ur5e"):
+        load_launch("nothing")
+
+
+def test_the_package_is_one_that_ament_finds():
+    package = xml.etree.ElementTree.parse(ROOT / "package.xml").getroot()
+    assert package.findtext("name") == "robostack"
+    assert package.findtext("export/build_type") == "ament_python"
+    assert (ROOT / "resource" / "robostack").is_file()
+    assert os.environ.get("ROS_VERSION") is None or package.findtext("version")
