@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from sim.devices.ur5e.config import VirtualUR5eConfig
 from sim.devices.ur5e.controller import Controller, RuntimeState
@@ -281,6 +283,30 @@ def test_a_script_reaches_nothing_of_python(controller, name):
     assert not controller.start_program(f'def test():\n  {name}("x")\nend\n')
     assert run(controller, f"x = {name}") == 1
     assert "no value" in controller.errors[-1]
+
+
+WORDS = (
+    "def f(x):", "f(x)", "thread t():", "run t()", "while True:", "while x < 3:", "if x == 1:", "elif True:", "else:",
+    "end", "break", "continue", "halt", "return x", "return", "global x = 1", "local y = x", "x = [1, 2]", "x[0] = 3",
+    "x = x + 1", "p[1,2,3,4,5,6]", "sync()", "not x", "(", ")", "]", "=", "x", "f = 2", "t(1, x=2)", "kill x", '"text"',
+)  # fmt: skip
+
+
+@given(st.lists(st.sampled_from(WORDS), max_size=12), st.sampled_from(["\n", " "]))
+@settings(max_examples=300, deadline=None)
+def test_any_text_is_run_or_refused_and_never_breaks_the_controller(shared, words, separator):
+    if shared.start_program(f"def test():\n{separator.join(words)}\nend\n"):
+        shared.cycle()
+        shared.cycle()
+    shared.stop_program()
+
+
+@given(st.text(max_size=60))
+@settings(max_examples=100, deadline=None)
+def test_any_characters_are_refused_or_run(shared, text):
+    shared.start_program(text)
+    shared.cycle()
+    shared.stop_program()
 
 
 def test_parse_gives_the_name_of_the_program():

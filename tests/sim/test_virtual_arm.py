@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from hardware.ur5e import UR5E
+from robostack.tasks.ur5e_reach import DYNAMICS
 from sim.devices.ur5e.arm import Arm
 from sim.devices.ur5e.config import HIDDEN_RANGES, ArmDynamics, VirtualUR5eConfig, random_dynamics
 from sim.devices.ur5e.controller import Controller, RobotMode, RuntimeState, SafetyMode
@@ -76,6 +77,15 @@ def test_presets_select_the_arm():
 def test_every_hidden_quantity_lies_outside_the_shipped_model():
     nominal = dataclasses.asdict(ArmDynamics())
     assert all(not low <= nominal[name] <= high for name, (low, high) in HIDDEN_RANGES.items())
+
+
+def test_hidden_arms_lie_outside_what_training_randomises():
+    trained = {row.name: (row.low, row.high) for row in DYNAMICS}
+    names = {"mass_factor": "link/mass", "damping_factor": "joint/damping", "friction_factor": "joint/frictionloss",
+             "stiffness_factor": "actuator/stiffness"}  # fmt: skip
+    for hidden, name in names.items():
+        low, high = HIDDEN_RANGES[hidden]
+        assert low > trained[name][1] or high < trained[name][0], hidden
 
 
 def test_the_nominal_arm_holds_its_pose_without_sag():

@@ -7,6 +7,8 @@ import socket
 import struct
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from hardware.errors import AddressInUseError, UnknownNameError
 from sim.devices.ur5e import DEVICE
@@ -182,6 +184,18 @@ def test_garbage_closes_the_connection(rtde):
     with pytest.raises(ConnectionResetError):
         rtde.send(b"\x00\x00zzzz")
         rtde.pump(3)
+
+
+@given(st.binary(max_size=80), st.sampled_from([29999, 30001, 30004]))
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_bytes_leave_the_device_running(device, data, port):
+    with socket.create_connection((device.config.host, port), timeout=2.0) as client:
+        device.poll()
+        client.sendall(data)
+        device.poll()
+    before = device.controller.cycles
+    device.poll()
+    assert device.controller.cycles == before + 1
 
 
 def test_a_script_talks_through_the_registers(rtde, device):
@@ -376,6 +390,26 @@ def test_taken_port_is_said_and_leaves_nothing_open(device):
             second.start()
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection((host, 30004), timeout=1.0)
+
+
+def test_client_that_never_reads_is_dropped_and_its_registers_are_free(device):
+    client = Client(device, 30004)
+    client.inputs("input_int_register_24")
+    (served,) = device.rtde.clients.values()
+    for _ in range(16):
+        served.send(bytes(1 << 20))
+    device.poll()
+    assert served.closed and not device.rtde.clients
+    assert device.controller.inputs.claim("input_int_register_24", -1)
+    client.socket.close()
+
+
+def test_starts_again_after_a_stop(device):
+    device.inject("lost_connection", 60)
+    device.stop()
+    device.start()
+    with socket.create_connection((device.config.host, 29999), timeout=5.0) as client:
+        assert client.recv(100).startswith(b"Connected")
 
 
 def test_entry_leads_the_driver_to_the_device():

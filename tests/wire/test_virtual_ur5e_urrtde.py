@@ -17,6 +17,8 @@ import rtde_control
 import rtde_io
 import rtde_receive
 
+from sim.devices.run import main
+
 pytestmark = pytest.mark.wire
 HOST = "127.0.23.2"
 START = [3.0, -1.4, 1.5, -1.6, -1.5, 0.3]
@@ -203,6 +205,12 @@ def test_standard_input_controls_and_terminate_is_clean(robot):
     process = Process("ur5e", "--host", "127.0.23.4")
     assert process.popen.stdout.readline().startswith("ready ur5e ")
     assert process.end(signal.SIGTERM) == 0
+
+
+def test_without_a_device_the_usage_names_them(capfd):
+    assert main([]) == 1
+    assert main(["--help"]) == 0
+    assert "ur5e" in capfd.readouterr().out
 
 
 def test_unknown_device_lists_the_known():

@@ -11,17 +11,18 @@ CYCLE_S = 0.002
 """Controller cycle of an e-Series arm [s]."""
 
 HIDDEN_RANGES: dict[str, tuple[float, float]] = {
-    "mass_factor": (1.15, 1.30),
+    "mass_factor": (1.25, 1.40),
     "payload_kg": (1.2, 2.0),
-    "damping_factor": (2.0, 3.0),
-    "friction_factor": (2.0, 3.0),
-    "stiffness_factor": (0.55, 0.75),
+    "damping_factor": (2.2, 3.0),
+    "friction_factor": (2.2, 3.0),
+    "stiffness_factor": (0.50, 0.65),
     "command_delay_s": (0.010, 0.018),
     "position_noise_rad": (2e-4, 4e-4),
     "velocity_noise_rad_s": (4e-3, 8e-3),
 }
-"""What `random_dynamics` draws from. Chosen outside the ranges that training randomises over (factors within about
-0.8..1.1 of nominal stiffness and mass, payload below 1 kg, delay below 8 ms), so that success here is a transfer."""
+"""What `random_dynamics` draws from. Mass, friction and stiffness lie outside what the reaching task is trained with
+(a test compares them) and training knows no payload and no noise of the encoders, so that success here is a transfer.
+The delay adds to the look-ahead of `servoj` and to the network; their sum is within what training covers."""
 
 
 @dataclass(frozen=True)

@@ -85,6 +85,7 @@ class VirtualUR5e:
         if self._thread is not None:
             self._thread.join()
             self._thread = None
+        self._refuse_until_s = None
         for server in self._servers:
             server.close()
 

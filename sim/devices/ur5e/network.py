@@ -87,11 +87,13 @@ class Server:
         self._listener: socket.socket | None = None
 
     def listen(self) -> None:
-        """Open the port.
+        """Open the port, if it is not open.
 
         Raises:
             AddressInUseError: it is taken.
         """
+        if self._listener is not None:
+            return
         listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
