@@ -8,6 +8,7 @@ import numpy as np
 
 from controllers.interpolation import JerkLimitedInterpolator
 from controllers.reference import JointReference
+from controllers.tracking import interpolator_of
 from hardware.arrays import Array, FloatArray
 from hardware.errors import ConfigError
 from hardware.records import RobotState
@@ -85,7 +86,7 @@ class SimulatedPlant:
         commands = -(-steps // self._hold)
         period_s = self._hold * self.engine.timestep_s
         self._horizon_s, self._steps = horizon_s, steps
-        # A command is where the robot should be when the next one comes.
+        # As controllers.tracking does: a command is where the robot should be when the next one comes.
         self._times = np.minimum(period_s * np.arange(1, commands + 1), horizon_s)
 
 
@@ -93,6 +94,4 @@ def _interpolator(spec: RobotSpec) -> JerkLimitedInterpolator | None:
     """The interpolator of a robot; None for one that is driven by effort only and has no limits to keep."""
     if not np.isfinite([spec.velocity_max, spec.acceleration_max, spec.jerk_max]).all():
         return None
-    return JerkLimitedInterpolator(
-        spec.velocity_max, spec.acceleration_max, spec.jerk_max, spec.position_min, spec.position_max
-    )
+    return interpolator_of(spec)

@@ -6,10 +6,11 @@ import mujoco
 import numpy as np
 import pytest
 
-from controllers.interpolation import JerkLimitedInterpolator
 from controllers.plant import Plant
 from controllers.reference import JointReference
+from controllers.tracking import JointTrackingController
 from hardware.errors import ConfigError
+from hardware.records import RobotState
 from hardware.ur5e import SCENE, UR5E
 from sim.bodies.gymnasium_assets import gymnasium_model
 from sim.bodies.hopper import HOPPER
@@ -26,32 +27,25 @@ def arm(count: int = 2, timestep_s: float = 0.002) -> SimulatedPlant:
     return made
 
 
-def interpolator() -> JerkLimitedInterpolator:
-    return JerkLimitedInterpolator(
-        UR5E.velocity_max, UR5E.acceleration_max, UR5E.jerk_max, UR5E.position_min, UR5E.position_max
-    )
-
-
 @pytest.mark.parametrize("timestep_s", [0.002, 0.001])
-def test_servos_get_what_the_interpolator_says_at_the_control_rate(timestep_s: float) -> None:
-    plant = arm(timestep_s=timestep_s)
-    as_protocol: Plant = plant
-    other = MujocoEngine(UR5E, SCENE, 2, timestep_s=timestep_s)
-    other.reset(START, REST)
-    plan = interpolator()
-    plan.reset(START)
-    hold = round(0.002 / timestep_s)
-    speeds = np.random.default_rng(0).uniform(-0.8, 0.8, (5, 2, 6))
-    for speed in speeds:
-        reference = JointReference("velocity", speed, 0.04)
-        state = as_protocol.follow(reference)
-        plan.retarget(reference)
+def test_the_tracking_controller_of_the_physical_robot_gives_the_same_motion(timestep_s: float) -> None:
+    """Stepped cycle by cycle as the control loop does it, with the set-points of `JointTrackingController`."""
+    plant: Plant = arm(timestep_s=timestep_s)
+    engine = MujocoEngine(UR5E, SCENE, 2, timestep_s=timestep_s)
+    engine.reset(START, REST)
+    controllers = [JointTrackingController(UR5E) for _ in START]
+    for controller, start in zip(controllers, START, strict=True):
+        controller.reset(RobotState(0.0, start, REST[0]))
+    for step, speed in enumerate(np.random.default_rng(0).uniform(-0.8, 0.8, (5, 2, 6))):
+        state = plant.follow(JointReference("velocity", speed, 0.04))
+        for controller, value in zip(controllers, speed, strict=True):
+            controller.set_reference(JointReference("velocity", value, 0.04))
         for tick in range(20):
-            target = plan.sample(np.array([(tick + 1) * 0.002]))[0][0]
-            for _ in range(hold):
-                other.step(target[:, None, :])
-        plan.advance(0.04)
-        assert np.allclose(state.joint_position, other.state().joint_position, rtol=0.0, atol=1e-12)
+            measured, now_s = engine.state(), 0.002 * (20 * step + tick)
+            targets = [controller.update(measured, now_s).position for controller in controllers]
+            for _ in range(round(0.002 / timestep_s)):
+                engine.step(np.stack(targets)[:, None, :])
+        assert np.allclose(state.joint_position, engine.state().joint_position, rtol=0.0, atol=1e-12)
     assert state.capture_time_s == pytest.approx([0.2, 0.2])
 
 
