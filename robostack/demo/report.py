@@ -1,0 +1,62 @@
+"""What the demonstration found: one table, one JSON file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from robostack.statistics import bootstrap_median, wilson_interval
+from robostack.visualization.episodes import ReachTrace
+
+COLUMNS = ("", "success", "final error [mm]", "time to reach [s]")
+
+
+def robot_figures(traces: Sequence[ReachTrace], durations_s: Sequence[float]) -> dict[str, Any]:
+    """Figures of reaches on the robot, with the keys of `robostack.evaluation.EvaluationResult.figures`.
+
+    Args:
+        traces: one per reach.
+        durations_s: duration of each reach [s].
+    """
+    successes = sum(trace.success for trace in traces)
+    error, error_low, error_high = bootstrap_median([1e3 * float(trace.error_m[-1]) for trace in traces])
+    found: dict[str, Any] = {
+        "episodes": len(traces),
+        "successes": successes,
+        "success": successes / len(traces) if traces else 0.0,
+        "success_ci95": list(wilson_interval(successes, len(traces))),
+        "final_error_mm": error,
+        "final_error_mm_ci95": [error_low, error_high],
+    }
+    times = [duration for trace, duration in zip(traces, durations_s, strict=True) if trace.success]
+    if times:
+        median, low, high = bootstrap_median(times)
+        found |= {"time_to_reach_s": median, "time_to_reach_s_ci95": [low, high]}
+    return found
+
+
+def table_row(name: str, figures: Mapping[str, Any]) -> tuple[str, ...]:
+    """One row of the table: each figure with its 95 % interval."""
+    low, high = figures["success_ci95"]
+    success = f"{figures['successes']} of {figures['episodes']} ({100 * low:.0f}-{100 * high:.0f} %)"
+    return (name, success, _with_interval(figures, "final_error_mm", 1), _with_interval(figures, "time_to_reach_s", 2))
+
+
+def loop_rows(report: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What the driver reports of its loop and its safety filter, one row per figure."""
+    loop = report["statistics"]
+    lateness = " / ".join(f"{loop[f'lateness_{key}_ms']:.2f}" for key in ("p50", "p99", "max"))
+    rows = [
+        ("loop lateness p50 / p99 / max [ms]", lateness),
+        ("overruns", f"{loop['overruns']} of {loop['cycles']} cycles"),
+    ]
+    interventions: Mapping[str, int] = report["interventions"]
+    named = ", ".join(f"{reason} {count}" for reason, count in sorted(interventions.items()) if count)
+    return [*rows, ("filter interventions [cycles]", named or "none")]
+
+
+def _with_interval(figures: Mapping[str, Any], key: str, digits: int) -> str:
+    if key not in figures:
+        return "-"
+    low, high = figures[f"{key}_ci95"]
+    return f"{figures[key]:.{digits}f} ({low:.{digits}f}-{high:.{digits}f})"
