@@ -42,7 +42,17 @@ wanted="$extras $(cat pyproject.toml constraints.txt | cksum)"
 stamp="$venv/.installed-$(echo "$extras" | tr ',' '-')"
 if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ]; then exit 0; fi
 rm -f "$stamp"
+log=$venv/install.log
+: >"$log"
+install() {
+  if ! "$venv/bin/python" -m pip install --disable-pip-version-check "$@" >>"$log" 2>&1; then
+    tail -n 30 "$log" >&2
+    echo "error: pip install $* failed; the whole output is in $log. Check the network, then run make again." >&2
+    exit 1
+  fi
+}
+
 echo "installing robostack with extras $extras into $venv"
-"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --upgrade pip
-"$venv/bin/python" -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[$extras]"
+install --upgrade pip
+install -c constraints.txt -e ".[$extras]"
 echo "$wanted" >"$stamp"

@@ -24,7 +24,7 @@ class Machine:
         shutil.copytree(ROOT / "scripts", self.project / "scripts")
         (self.project / "pyproject.toml").write_text("[project]\n")
         (self.project / "constraints.txt").write_text("a==1\n")
-        for tool in ("sh", "dirname", "rm", "cat", "cksum", "tr", "mkdir", "cp", "pwd", "chmod", "ls"):
+        for tool in ("sh", "dirname", "rm", "cat", "cksum", "tr", "mkdir", "cp", "pwd", "chmod", "ls", "tail"):
             (self.bin / tool).symlink_to(str(shutil.which(tool)))
 
     def program(self, name: str, body: str) -> None:
@@ -91,9 +91,13 @@ def test_a_broken_environment_is_made_anew(machine, damage):
 
 def test_a_failed_installation_is_tried_again(machine):
     machine.program(
-        "python3", 'case "$*" in *pip*-e*) exit 7;; *venv*) mkdir -p "$3/bin"; cp "$0" "$3/bin/python";; esac'
+        "python3",
+        'case "$*" in *pip*-e*) echo no such wheel; exit 7;; *venv*) mkdir -p "$3/bin"; cp "$0" "$3/bin/python";; esac',
     )
-    assert machine.run("environment.sh", "onnx").returncode != 0
+    result = machine.run("environment.sh", "onnx")
+    assert result.returncode == 1
+    assert "no such wheel" in result.stderr
+    assert "error: pip install -c constraints.txt -e .[onnx] failed" in result.stderr
     assert not list((machine.project / ".venv").glob(".installed-*"))
 
 
