@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import socket
 import struct
+import time
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -410,6 +411,24 @@ def test_starts_again_after_a_stop(device):
     device.start()
     with socket.create_connection((device.config.host, 29999), timeout=5.0) as client:
         assert client.recv(100).startswith(b"Connected")
+
+
+def test_a_stall_of_the_machine_leaves_the_clock_true_and_is_no_silence(device):
+    run_script(device, "def count():\n n = 0\n while True:\n  n = n + 1\n  write_output_integer_register(0, n)\n"
+                       "  sync()\n end\nend\n")  # fmt: skip
+    device.start()
+    clock, begin = device.controller, time.monotonic()
+    offset = begin - clock.time_s
+    with device._lock:
+        time.sleep(0.3)
+    while device.status()["skipped_cycles"] == 0:
+        time.sleep(0.005)
+    status = device.status()
+    assert status["skipped_cycles"] >= 100
+    assert clock.outputs.ints[0] <= clock.cycles - status["skipped_cycles"]
+    # A clock that had lost the stall would stay 0.3 s behind for good.
+    offsets = [time.monotonic() - device.status()["time_s"] for _ in range(200) if time.sleep(0.005) is None]
+    assert min(offsets) < offset + 0.1
 
 
 def test_entry_leads_the_driver_to_the_device():

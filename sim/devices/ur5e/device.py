@@ -15,8 +15,9 @@ from sim.devices.ur5e.network import Server, readable
 from sim.devices.ur5e.rtde_server import RtdeServer
 from sim.devices.ur5e.script_server import ScriptServer
 
-_CATCH_UP_S = 0.1
-"""Lateness after which the schedule is moved instead of being caught up [s]."""
+_CATCH_UP_S = 0.02
+"""Lateness up to which missed cycles are run at once [s]. After a longer stall of this machine they are skipped: the
+controller's clock stays true, as a real one's does, and the program does not take the stall for a silent client."""
 
 
 class VirtualUR5e:
@@ -41,7 +42,7 @@ class VirtualUR5e:
         self._thread: threading.Thread | None = None
         self._running = False
         self._refuse_until_s: float | None = None
-        self._late_cycles, self._lateness_max_s, self._busy_s = 0, 0.0, 0.0
+        self._late_cycles, self._skipped_cycles, self._lateness_max_s, self._busy_s = 0, 0, 0.0, 0.0
         self._faults: dict[str, Callable[[float], None]] = {
             "protective_stop": self._protective_stop,
             "emergency_stop": lambda value: self.controller.emergency_stop(value > 0.0),
@@ -122,6 +123,7 @@ class VirtualUR5e:
                 "bad_packages": self.rtde.bad_packages,
                 "cycles": controller.cycles,
                 "late_cycles": self._late_cycles,
+                "skipped_cycles": self._skipped_cycles,
                 "lateness_max_s": self._lateness_max_s,
                 "busy_fraction": self._busy_s / (cycles * CYCLE_S),
                 "log": list(controller.messages)[-20:],
@@ -169,7 +171,9 @@ class VirtualUR5e:
             self._lateness_max_s = max(self._lateness_max_s, late_s)
             self._late_cycles += late_s > CYCLE_S
             if late_s > _CATCH_UP_S:
-                deadline_s = begin_s
+                missed = int(late_s / CYCLE_S)
+                deadline_s += missed * CYCLE_S
+                self._skip(missed)
             self.poll()
             self._busy_s += time.monotonic() - begin_s
 
@@ -182,6 +186,12 @@ class VirtualUR5e:
             self._refuse_until_s = now_s + 1.0
         else:
             self._refuse_until_s = None
+
+    def _skip(self, cycles: int) -> None:
+        """Let the controller's clock run on without it."""
+        with self._lock:
+            self.controller.cycles += cycles
+            self._skipped_cycles += cycles
 
     # --- faults
 
