@@ -65,7 +65,7 @@ def main(arguments: list[str]) -> int:
 
     exported = export_onnx(policy, folder / "policy.onnx")
     console().print(
-        f"exported to {exported.path}; largest difference from the original: {exported.max_error:.1e} of half the range",
+        f"exported to {exported.path}; largest difference from the original {exported.max_error:.1e} of half the range",
         markup=False,
         soft_wrap=True,
     )
