@@ -98,11 +98,6 @@ class Controller:
             return min(self.speed_slider, max(0.0, min(1.0, self.inputs.values.get(_SLIDER, 1.0))))
         return self.speed_slider
 
-    @property
-    def speed_fraction(self) -> float:
-        """Position of the speed slider, 0..1."""
-        return self.speed_scaling
-
     def log(self, message: str) -> None:
         """Keep a line for the controller's log."""
         self.messages.append(f"{self.time_s:.3f} {message}")

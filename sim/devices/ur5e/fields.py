@@ -1,4 +1,8 @@
-"""The variables of the Real-Time Data Exchange: their types, where outputs come from, where inputs go."""
+"""The variables of the Real-Time Data Exchange: their types, where outputs come from, where inputs go.
+
+What the virtual arm does not model is constant, because clients such as ur-rtde subscribe to all of it: temperatures,
+voltages, analogue inputs, momentum, execution time, tool accelerometer, and the force and torque at the tool (0).
+"""
 
 from __future__ import annotations
 
@@ -55,15 +59,14 @@ def outputs(controller: Controller) -> dict[str, Output]:
         payload_inertia=lambda: zeros6,
         tcp_offset=lambda: zeros6,
     )
-    add("VECTOR3D", actual_tool_accelerometer=lambda: zeros3, payload_cog=lambda: zeros3,
-        elbow_position=lambda: zeros3, elbow_velocity=lambda: zeros3)  # fmt: skip
+    add("VECTOR3D", actual_tool_accelerometer=lambda: zeros3, payload_cog=lambda: zeros3)  # fmt: skip
     add("VECTOR6INT32", joint_mode=lambda: [253 if _powered(controller) else 239] * 6)
     add(
         "DOUBLE",
         timestamp=lambda: controller.time_s,
         actual_execution_time=lambda: 0.0003,
         speed_scaling=lambda: controller.speed_scaling,
-        target_speed_fraction=lambda: controller.speed_fraction,
+        target_speed_fraction=lambda: controller.speed_scaling,
         actual_momentum=lambda: 0.0,
         actual_main_voltage=lambda: 48.0,
         actual_robot_voltage=lambda: 48.0 if _powered(controller) else 0.0,
