@@ -32,6 +32,9 @@ LEARNER = LearnerEntry(
     summary="Action Value Gradient: learns from each step at once, no replay, no deep-learning framework",
 )
 
+ANNEALED = 0.05
+"""Fraction of the step sizes that is left after `anneal_steps`."""
+
 
 @dataclass(frozen=True)
 class AvgConfig:
@@ -59,6 +62,8 @@ class AvgConfig:
     """Map the policy's (-1, 1) onto the action bounds; False clips to the bounds instead, as published."""
     reset_return_on_truncation: bool = True
     """Whether a time limit starts a new return in the scale of the error; False as published."""
+    anneal_steps: int = 0
+    """Steps over which both step sizes fall linearly to a twentieth, where they stay; 0: constant, as published."""
     average: float = 0.0
     """Decay per step of the running average of the actor, which is exported and acts without exploration; 0: none."""
     precision: Literal["float32", "float64"] = field(default="float32", repr=False)
@@ -195,6 +200,7 @@ class Avg:
 
         size = float(np.dot(actor_gradient, actor_gradient)) + float(np.dot(critic_gradient, critic_gradient))
         if math.isfinite(size):
+            self._anneal()
             self.actor_optimizer.step(self.actor.parameters, actor_gradient)
             self.critic_optimizer.step(self.critic.parameters, critic_gradient)
             if config.average > 0.0:
@@ -208,6 +214,13 @@ class Avg:
             "log_probability": log_pi,
             "rejected": float(self.rejected),
         }
+
+    def _anneal(self) -> None:
+        """Set the step sizes for this step."""
+        if self.config.anneal_steps > 0:
+            fraction = max(ANNEALED, 1.0 - (1.0 - ANNEALED) * self.steps / self.config.anneal_steps)
+            self.actor_optimizer.learning_rate = fraction * self.config.actor_learning_rate
+            self.critic_optimizer.learning_rate = fraction * self.config.critic_learning_rate
 
     def _q(self, run: Pass, observation: Vector, action: Vector) -> float:
         """Q(s, a)."""

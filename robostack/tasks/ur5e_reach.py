@@ -121,7 +121,6 @@ class Ur5eReach(Task):
         terms = [
             Term("tool_to_target", AXES, "1", frame, -3.0, 3.0, 0.3),
             Term("tool_to_target_near", AXES, "1", frame, -1.0, 1.0, 0.06),
-            Term("tool_to_target_nearest", AXES, "1", frame, -1.0, 1.0, 0.015),
             Term("tool_velocity", AXES, "1", frame, -3.0, 3.0, speed),
             Term("previous_action", self.action[0].elements, "1", "", -1.0, 1.0),
         ]
@@ -168,7 +167,7 @@ class Ur5eReach(Task):
         tool, _, jacobian = self._kinematics(state.joint_position)
         error = episode["target"] - tool
         velocity = (jacobian[..., :3, :] @ state.joint_velocity[..., None])[..., 0]
-        blocks = [error, error, error, velocity, episode["previous_action"]]
+        blocks = [error, error, velocity, episode["previous_action"]]
         if self.config.action == "joint_velocity":
             blocks.append(state.joint_position)
         scaled = [
