@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from sim.devices.ur5e.controller import SAFETY_BITS, Controller, RobotMode, RuntimeState
-from sim.devices.ur5e.registers import BIT_COUNT, REGISTER_COUNT
+from sim.devices.ur5e.registers import BIT_COUNT, REGISTER_COUNT, Registers
 
 FORMATS = {
     "BOOL": "?", "UINT8": "B", "INT32": "i", "UINT32": "I", "UINT64": "Q", "DOUBLE": "d",
@@ -89,15 +89,19 @@ def outputs(controller: Controller) -> dict[str, Output]:
         script_control_line=lambda: 0,
     )
     add("UINT64", actual_digital_input_bits=lambda: 0, actual_digital_output_bits=lambda: _digital_outputs(controller))
-    for direction, registers in (("output", controller.outputs), ("input", controller.inputs)):
-        for index in range(REGISTER_COUNT):
-            table[f"{direction}_int_register_{index}"] = ("INT32", partial(registers.ints.__getitem__, index))
-            table[f"{direction}_double_register_{index}"] = ("DOUBLE", partial(registers.doubles.__getitem__, index))
-        for first in (0, 32):
-            name = f"{direction}_bit_registers{first}_to_{first + 31}"
-            table[name] = ("UINT32", partial(registers.bit_word, first))
-        for index in range(64, BIT_COUNT):
-            table[f"{direction}_bit_register_{index}"] = ("BOOL", partial(registers.bits.__getitem__, index))
+    return {**table, **_registers("output", controller.outputs), **_registers("input", controller.inputs)}
+
+
+def _registers(direction: str, registers: Registers) -> dict[str, Output]:
+    """The general purpose registers of one direction, as variables that clients may read."""
+    table: dict[str, Output] = {}
+    for index in range(REGISTER_COUNT):
+        table[f"{direction}_int_register_{index}"] = ("INT32", partial(registers.ints.__getitem__, index))
+        table[f"{direction}_double_register_{index}"] = ("DOUBLE", partial(registers.doubles.__getitem__, index))
+    for first in (0, 32):
+        table[f"{direction}_bit_registers{first}_to_{first + 31}"] = ("UINT32", partial(registers.bit_word, first))
+    for index in range(64, BIT_COUNT):
+        table[f"{direction}_bit_register_{index}"] = ("BOOL", partial(registers.bits.__getitem__, index))
     return table
 
 
