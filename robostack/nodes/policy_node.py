@@ -86,7 +86,7 @@ class PolicyNode(ManagedNode):
         self._state: RobotState | None = None
         self._stamp = Time()
         self._tool: PoseStamped | None = None
-        self._spec_json = ""
+        self._same_robot = False
         self._driver_level: bytes | None = None
         self._driver_text = ""
         self._waiting_since_s: float | None = None
@@ -151,7 +151,14 @@ class PolicyNode(ManagedNode):
         self._tool = message
 
     def _on_spec(self, message: String) -> None:
-        self._spec_json = message.data
+        if self._runner is None:
+            return
+        try:
+            require_same_robot(message.data, self._runner.task)
+        except (ContractMismatchError, ProtocolError) as error:
+            self._fail(str(error))
+            return
+        self._same_robot = True
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         for status in message.status:
@@ -160,7 +167,7 @@ class PolicyNode(ManagedNode):
 
     def _on_state(self, message: JointState) -> None:
         runner = self._runner
-        if runner is None or not self.active or runner.done:
+        if runner is None or not self.active or runner.done or not self._same_robot:
             return
         now_s = time.monotonic()
         try:
@@ -266,11 +273,6 @@ class PolicyNode(ManagedNode):
         since_s = self._waiting_since_s if self._waiting_since_s is not None else now_s
         missing = [name for name, holds in self._conditions(now_s) if not holds()]
         if not missing:
-            try:
-                require_same_robot(self._spec_json, runner.task)
-            except (ContractMismatchError, ProtocolError) as error:
-                self._fail(str(error))
-                return
             self._waiting_since_s, self._next_s = None, now_s
             self.get_logger().info(f"the robot is ready; running {self.config.task} with {self.config.policy}")
         elif now_s - since_s > self._wait_limit_s:
@@ -287,7 +289,7 @@ class PolicyNode(ManagedNode):
         return [
             (
                 "the description of the robot (topic robot_spec; is the driver node running?)",
-                lambda: self._spec_json != "",
+                lambda: self._same_robot,
             ),
             (
                 "fresh measurements (topic joint_states)",

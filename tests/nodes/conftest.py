@@ -35,3 +35,42 @@ def context(ros_environment):
     rclpy.init(args=["test"])
     yield rclpy
     rclpy.try_shutdown()
+
+
+@pytest.fixture
+def observer(context):
+    """A node of the test's own process that sees and commands the others."""
+    from graph import Observer
+
+    node = Observer()
+    yield node
+    node.close()
+
+
+@pytest.fixture
+def start(ros_environment):
+    """Starts nodes as processes; what still runs at the end is killed."""
+    from graph import Process
+
+    started: list[Process] = []
+
+    def begin(module: str, name: str = "", **parameters: object) -> Process:
+        started.append(Process(f"robostack.nodes.{module}", ros_environment, name, **parameters))
+        return started[-1]
+
+    yield begin
+    for process in started:
+        process.kill()
+
+
+@pytest.fixture
+def start_driver(start, tmp_path):
+    """The driver node with the fake robot, ready; and the file that tells what happened to the robot."""
+
+    def begin(**parameters: object):
+        log = tmp_path / "calls.jsonl"
+        defaults = {"robot": "fake_robot:ROBOT", "driver__log": str(log), "diagnostics_rate_hz": 10.0}
+        driver = start("driver_node", **(defaults | parameters))
+        return driver, log
+
+    return begin
