@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from controllers.motion_plan import SEGMENTS, START, MotionPlan
+from controllers.motion_plan import SEGMENTS, START, MotionPlan, ramp_motion
 from controllers.profiles import (
+    Ramp,
+    brake_ramp,
     quintic,
     ramp_displacement,
     rest_to_rest_duration,
@@ -161,13 +163,20 @@ class JerkLimitedInterpolator:
         """Segments of a velocity transition, cruise, and brake before the position limit."""
         target = np.minimum(np.maximum(target, -self.velocity_max), self.velocity_max)
         target = np.where(np.abs(target) < _SLOWEST, 0.0, target)
+        sign = np.where(target < 0.0, -1.0, 1.0)
         bound = np.where(target > 0.0, self.position_max, self.position_min)
-        target, room = self._slow_enough(position, velocity, acceleration, target, bound)
+        ramp, brake = velocity_ramp(velocity, acceleration, target, *self._limits), brake_ramp(target, *self._limits)
+        room = sign * (bound - position - ramp_displacement(velocity, acceleration, ramp)) - _brake_distance(
+            target, brake
+        )
+        if np.any((room < 0.0) & (target != 0.0)):
+            target, room = self._slow_enough(position, velocity, acceleration, target, bound)
+            ramp, brake = (
+                velocity_ramp(velocity, acceleration, target, *self._limits),
+                brake_ramp(target, *self._limits),
+            )
         cruise = np.where(target == 0.0, 0.0, np.minimum(room / np.maximum(np.abs(target), _SLOWEST), _FOREVER_S))
-        plan = MotionPlan(position, velocity, acceleration)
-        plan.ramp(target, *self._limits)
-        plan.rest_of_plan(cruise, *self._limits)
-        return plan.rows, plan.ends
+        return ramp_motion(position, velocity, acceleration, ramp, target, cruise, brake)
 
     def _slow_enough(
         self,
@@ -302,3 +311,9 @@ class JerkLimitedInterpolator:
         inside = (p + low >= self.position_min - 1e-9) & (p + high <= self.position_max + 1e-9)
         keeps[1:] &= inside[1:]
         return good & np.all(keeps, axis=(0, 2))
+
+
+def _brake_distance(velocity: FloatArray, brake: Ramp) -> FloatArray:
+    """Distance travelled while braking from a steady velocity, >= 0 [rad]."""
+    first, hold, last = brake.durations
+    return 0.5 * np.abs(velocity) * (first + hold + last)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from controllers.profiles import quintic, velocity_ramp
+from controllers.profiles import Ramp, quintic, velocity_ramp
 from hardware.arrays import FloatArray
 
 SEGMENTS = 9
@@ -81,3 +81,51 @@ class MotionPlan:
         self._time = self._time + t
         if index < SEGMENTS - 1:
             self.ends[..., index] = self._time
+
+
+def ramp_motion(
+    position: FloatArray,
+    velocity: FloatArray,
+    acceleration: FloatArray,
+    ramp: Ramp,
+    target: FloatArray,
+    cruise: FloatArray,
+    brake: Ramp,
+) -> tuple[FloatArray, FloatArray]:
+    """The plan without a quintic, all segments at once: ramp, cruise, brake, rest.
+
+    The same as `MotionPlan.ramp` and `MotionPlan.rest_of_plan` at a third of the cost; it runs in every control period.
+
+    Args:
+        position: present position, (*batch, n) [rad].
+        velocity: present velocity [rad/s].
+        acceleration: present acceleration [rad/s^2].
+        ramp: transition to `target`.
+        target: velocity it leads to [rad/s].
+        cruise: duration at `target` [s].
+        brake: transition from `target` to rest.
+
+    Returns:
+        `rows` and `ends` of `MotionPlan`.
+    """
+    shape = (*position.shape, SEGMENTS)
+    duration, jerk = np.zeros(shape), np.zeros(shape)
+    for first, profile in ((0, ramp), (5, brake)):
+        for index, phase in enumerate(profile.durations):
+            duration[..., first + index] = phase
+        jerk[..., first], jerk[..., first + 2] = profile.jerk, -profile.jerk
+    duration[..., 4] = cruise
+    end = np.add.accumulate(duration, axis=-1)
+    bend = jerk * duration
+    accelerations = acceleration[..., None] + np.add.accumulate(bend, axis=-1) - bend
+    accelerations[..., 3:6] = 0.0  # exactly: what rounding leaves would grow while cruising
+    gain = duration * (accelerations + 0.5 * bend)
+    velocities = velocity[..., None] + np.add.accumulate(gain, axis=-1) - gain
+    velocities[..., 3:6] = target[..., None]
+    accelerations[..., 8] = velocities[..., 8] = 0.0
+    moved = duration * (velocities + duration * (0.5 * accelerations + bend * (1.0 / 6.0)))
+    rows = np.zeros((*shape, START + 1))
+    rows[..., 0] = position[..., None] + np.add.accumulate(moved, axis=-1) - moved
+    rows[..., 1], rows[..., 2], rows[..., 3] = velocities, 0.5 * accelerations, jerk * (1.0 / 6.0)
+    rows[..., START] = end - duration
+    return rows, end[..., :-1]

@@ -62,6 +62,15 @@ def ramp_displacement(velocity: FloatArray, acceleration: FloatArray, ramp: Ramp
     return moved + last * (velocity + last * (0.5 * acceleration - last * jerk / 6.0))
 
 
+def brake_ramp(velocity: FloatArray, acceleration_max: FloatArray, jerk_max: FloatArray) -> Ramp:
+    """Fastest way from a steady velocity to rest; its displacement is velocity x total duration / 2, by symmetry."""
+    speed = np.abs(velocity)
+    peak = np.minimum(np.sqrt(jerk_max * speed), acceleration_max)
+    phase = peak / jerk_max
+    hold = np.maximum(speed / np.maximum(peak, 1e-300) - phase, 0.0)
+    return Ramp((phase, np.where(peak >= acceleration_max, hold, 0.0), phase), -np.sign(velocity) * jerk_max)
+
+
 def stop_displacement(
     velocity: FloatArray, acceleration: FloatArray, acceleration_max: FloatArray, jerk_max: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
