@@ -64,4 +64,4 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-COMMAND = Command(summary="Run a benchmark and compare its figures with their aims.", main=main)
+COMMAND = Command(summary="Run a benchmark and compare its figures with their aims", main=main)

@@ -44,4 +44,4 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-COMMAND = Command(summary="Show versions, extras and abilities of this machine.", main=main)
+COMMAND = Command(summary="Show versions, extras and abilities of this machine", main=main)

@@ -69,10 +69,10 @@ def main(arguments: list[str]) -> int:
     if options.json:
         print_json_line(found)
         return 0
-    print_table((options.kind, "summary"), list(found.items()))
+    print_table((options.kind, "summary"), [(name, summary.rstrip(".")) for name, summary in found.items()])
     if found:
         print_next(NEXT[options.kind].format(name=next(iter(found))))
     return 0
 
 
-COMMAND = Command(summary="List robots, tasks, learners, devices, launches, benches or commands.", main=main)
+COMMAND = Command(summary="List robots, tasks, learners, devices, launches, benches or commands", main=main)

@@ -92,7 +92,7 @@ def print_overview() -> None:
     table.add_column(style="bold cyan", no_wrap=True)
     table.add_column()
     for verb in ordered(COMMANDS.names()):
-        table.add_row(verb, COMMANDS.summary(verb))
+        table.add_row(verb, COMMANDS.summary(verb).rstrip("."))
     console = Console(highlight=False)
     console.print(f"[bold]robostack[/bold] {__version__}: train in simulation, run on the robot, keep learning there.")
     console.print("\nusage: robostack VERB ...\n", markup=False)

@@ -21,7 +21,7 @@ def test_a_list_shows_names_with_summaries_and_the_next_command(capsys):
     captured = capsys.readouterr()
     for name in ROBOTS.names():
         row = next(line for line in captured.out.splitlines() if line.split()[0] == name)
-        assert row.endswith(ROBOTS.load(name).summary)
+        assert row.endswith(ROBOTS.load(name).summary.rstrip("."))
     assert captured.err == f"next: robostack virtual {ROBOTS.names()[0]}\n"
 
 
