@@ -57,7 +57,7 @@ class Registry(Generic[T]):
         """The one-line `summary="..."` that the member `name` was registered with.
 
         It is read from the source text where it is written out there, so that an overview imports nothing; else from
-        the loaded member, or from its docstring where it has no summary.
+        the loaded member, or from the docstring of its module where it has no summary.
 
         Raises:
             UnknownNameError: nothing is registered under `name`.
@@ -67,8 +67,8 @@ class Registry(Generic[T]):
         for keyword in value.keywords if isinstance(value, ast.Call) else []:
             if keyword.arg == "summary" and isinstance(keyword.value, ast.Constant):
                 return str(keyword.value.value)
-        member = self.load(name)
-        return str(getattr(member, "summary", None) or (member.__doc__ or "").partition("\n")[0])
+        text = getattr(self.load(name), "summary", None) or importlib.import_module(module).__doc__ or ""
+        return str(text).partition("\n")[0]
 
     def _targets(self) -> dict[str, str]:
         """Name -> "module:attribute" of every member."""

@@ -87,7 +87,7 @@ def test_a_package_that_does_not_exist_has_no_members():
 def test_a_summary_is_read_without_importing_where_it_is_written_out(package):
     folder, registry = package
     (folder / "dog.py").write_text("raise RuntimeError\nANIMAL = Animal(summary='Barks.')\n")
-    (folder / "emu.py").write_text("class Emu:\n    '''Runs.\n\n    Fast.'''\nANIMAL = Emu\n")
+    (folder / "emu.py").write_text("'Runs.'\nclass Emu:\n    pass\nANIMAL = Emu\n")
     (folder / "fox.py").write_text("class Fox:\n    summary = 'Sly' + '.'\nANIMAL = Fox()\n")
     assert [registry.summary(name) for name in ("dog", "emu", "fox")] == ["Barks.", "Runs.", "Sly."]
     assert "zoo.dog" not in sys.modules
