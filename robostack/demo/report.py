@@ -44,13 +44,13 @@ def table_row(name: str, figures: Mapping[str, Any]) -> tuple[str, ...]:
 
 def loop_rows(report: Mapping[str, Any]) -> list[tuple[str, str]]:
     """What the driver reports of its loop and its safety filter, one row per figure."""
-    loop = report["statistics"]
+    loop = report["loop"]
     lateness = " / ".join(f"{loop[f'lateness_{key}_ms']:.2f}" for key in ("p50", "p99", "max"))
     rows = [
         ("loop lateness p50 / p99 / max [ms]", lateness),
         ("overruns", f"{loop['overruns']} of {loop['cycles']} cycles"),
     ]
-    interventions: Mapping[str, int] = report["interventions"]
+    interventions: Mapping[str, int] = loop["interventions"]
     named = ", ".join(f"{reason} {count}" for reason, count in sorted(interventions.items()) if count)
     return [*rows, ("filter interventions [cycles]", named or "none")]
 
