@@ -14,11 +14,11 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
-from hardware.config import dump_config, load_config
+from hardware.config import dump_config, load_config, plain
 from hardware.errors import CheckpointError, ConfigError
 from hardware.registry import load_object
 from robostack.checkpoint import atomic_folder, checkpoints, write_durable
@@ -31,6 +31,8 @@ from robostack.learning.presets import recommended
 from robostack.make import make_env
 
 CONFIG, PROGRESS = "config.yaml", "progress.jsonl"
+Setting: TypeAlias = bool | int | float | str | list[int] | list[float] | None
+"""What the setting of a learner may be."""
 WINDOW = 50
 """Episodes over which progress is averaged."""
 
@@ -57,7 +59,7 @@ class TrainConfig:
     """Checkpoints kept; older ones are deleted."""
     report_every: int = 500
     """Steps between reports."""
-    settings: dict[str, Any] = field(default_factory=dict)
+    settings: dict[str, Setting] = field(default_factory=dict)
     """Settings of the learner; those not named are the recommended ones for the task."""
 
 
@@ -106,7 +108,7 @@ def learner_config(config: TrainConfig) -> Any:
     """The configuration of the run's learner."""
     base = recommended(config.learner, config.task)
     cls: Any = load_object(LEARNERS.load(config.learner).config)
-    return load_config(cls, {**dataclasses.asdict(base), **config.settings})
+    return load_config(cls, {**plain(base), **plain(config.settings)})
 
 
 def _fresh(config: TrainConfig) -> TrainConfig:
@@ -115,7 +117,7 @@ def _fresh(config: TrainConfig) -> TrainConfig:
         raise ConfigError(f"{folder} already holds a run. Continue it with --resume, or choose another folder.")
     if config.steps < 1 or config.checkpoint_every < 1 or config.report_every < 1 or config.keep < 1:
         raise ConfigError("steps, checkpoint_every, report_every and keep must be at least 1")
-    resolved = dataclasses.replace(config, settings=dataclasses.asdict(learner_config(config)))
+    resolved = dataclasses.replace(config, settings=plain(learner_config(config)))
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / CONFIG, dump_config(resolved))
     return resolved
