@@ -120,3 +120,22 @@ def rest_to_rest_duration(
         ),
         np.cbrt(QUINTIC_JERK * distance / jerk_max),
     )
+
+
+def braking_speed(distance: FloatArray, deceleration: FloatArray | float, period_s: float) -> FloatArray:
+    """Fastest speed of the coming cycle from which a set-point moved once per cycle still ends exactly at `distance`.
+
+    With n + 1 cycles to go and one quantum a T less speed in each, the distance is (n + 1) v T - n (n + 1) a T^2 / 2.
+
+    Args:
+        distance: (...,) >= 0 [rad].
+        deceleration: available deceleration a [rad/s^2].
+        period_s: cycle T [s].
+
+    Returns:
+        (...,) [rad/s].
+    """
+    quantum = deceleration * period_s
+    quanta = distance / (quantum * period_s)
+    cycles = np.floor(np.sqrt(0.25 + 2.0 * quanta) - 0.5)
+    return quantum * (quanta / (cycles + 1.0) + 0.5 * cycles)

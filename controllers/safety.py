@@ -9,6 +9,7 @@ from enum import Enum
 import numpy as np
 
 from controllers.kinematics import SerialChain
+from controllers.profiles import braking_speed
 from controllers.workspace import WorkspaceBox
 from hardware.arrays import FloatArray, frozen
 from hardware.records import JointCommand, RobotMode, RobotState
@@ -235,7 +236,9 @@ class SafetyFilter:
 
     def _track(self, target: FloatArray, state: RobotState, period_s: float, reasons: list[SafetyReason]) -> None:
         """Move the set-point towards `target`: match its velocity, and close the gap as fast as can be braked again."""
-        bounded = np.minimum(np.maximum(target, self._low), self._high)
+        # From outside a joint limit the set-point stays where it is until it is asked to come in.
+        low, high = np.minimum(self._low, self._position), np.maximum(self._high, self._position)
+        bounded = np.minimum(np.maximum(target, low), high)
         if (np.abs(bounded - target) > 1e-9).any():
             reasons.append(SafetyReason.POSITION)
         reach = self.config.tracking_error_max
@@ -246,7 +249,7 @@ class SafetyFilter:
         self._requested = near
         bounded_pace = np.minimum(np.maximum(pace, -self._velocity), self._velocity)
         gap = near - self._position - bounded_pace * period_s
-        closing = np.copysign(_braking_speed(np.abs(gap), self._acceleration, period_s), gap)
+        closing = np.copysign(braking_speed(np.abs(gap), self._acceleration, period_s), gap)
         if (np.abs(pace) > self._velocity).any():
             reasons.append(SafetyReason.VELOCITY)
         self._limit(bounded_pace + closing, period_s, reasons)
@@ -256,8 +259,8 @@ class SafetyFilter:
         allowed = np.minimum(np.maximum(velocity, -self._velocity), self._velocity)
         if (allowed != velocity).any() and SafetyReason.VELOCITY not in reasons:
             reasons.append(SafetyReason.VELOCITY)
-        up = _braking_speed(np.maximum(self._high - self._position, 0.0), self._acceleration, period_s)
-        down = _braking_speed(np.maximum(self._position - self._low, 0.0), self._acceleration, period_s)
+        up = braking_speed(np.maximum(self._high - self._position, 0.0), self._acceleration, period_s)
+        down = braking_speed(np.maximum(self._position - self._low, 0.0), self._acceleration, period_s)
         braked = np.minimum(np.maximum(allowed, -down), up)
         if (braked != allowed).any() and SafetyReason.POSITION not in reasons:
             reasons.append(SafetyReason.POSITION)
@@ -265,9 +268,19 @@ class SafetyFilter:
             inside = self._walls.limit(self._position, braked, period_s)
             if inside is not braked:
                 reasons.append(SafetyReason.WORKSPACE)
-                braked = inside
+                bound = np.minimum(np.where(inside > 0.0, up, down), self._velocity)
+                excess = float((np.abs(inside) / np.maximum(bound, 1e-12)).max())
+                braked = self._reachable(inside / max(excess, 1.0), period_s)  # the same way, slower
         if self._move(braked, period_s):
             reasons.append(SafetyReason.ACCELERATION)
+
+    def _reachable(self, velocity: FloatArray, period_s: float) -> FloatArray:
+        """`velocity`, or, where the acceleration limits would bend it through a wall, straight braking."""
+        change = self._acceleration * period_s
+        bent = self._speed + np.minimum(np.maximum(velocity - self._speed, -change), change)
+        if self._walls is None or self._walls.keeps(bent):
+            return velocity
+        return self._speed * max(0.0, 1.0 - float((change / np.maximum(np.abs(self._speed), change)).min()))
 
     def _move(self, velocity: FloatArray, period_s: float) -> bool:
         """Bring the set-point's velocity to `velocity` and move it; whether the acceleration had to be bounded."""
@@ -284,7 +297,7 @@ class SafetyFilter:
         target = np.zeros_like(self._speed)
         if action is SafetyAction.DAMP:
             gap = state.joint_position - self._position
-            target = np.copysign(_braking_speed(np.abs(gap), self._acceleration, period_s), gap)
+            target = np.copysign(braking_speed(np.abs(gap), self._acceleration, period_s), gap)
         self._move(np.clip(target, -self._velocity, self._velocity), period_s)
         self._requested = self._position
         effort = None
@@ -315,13 +328,6 @@ class SafetyFilter:
         for reason in reasons:
             self.counts[reason] += 1
         return Filtered(command, action, reasons)
-
-
-def _braking_speed(distance: FloatArray, deceleration: FloatArray, period_s: float) -> FloatArray:
-    """Fastest speed of the coming cycle from which sampled braking still ends within `distance` >= 0 [rad/s]."""
-    step = deceleration * period_s
-    speed = step * (np.sqrt(0.25 + 2.0 * distance / (step * period_s)) - 0.5)
-    return np.minimum(speed, distance / period_s)
 
 
 def _like(requested: FloatArray | None, executed: FloatArray) -> FloatArray | None:

@@ -7,10 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from controllers.kinematics import SerialChain
+from controllers.profiles import braking_speed
 from hardware.arrays import FloatArray, frozen
 
-_DAMPING = 1e-4
+_DAMPING = 1e-6
 """Damping of the correction [m^2]: near a singular pose a little outward motion is better than a fast turn."""
+
+_NEGLIGIBLE = 1e-9
 
 
 class WorkspaceBox:
@@ -30,6 +33,7 @@ class WorkspaceBox:
     ) -> None:
         self._chain, self._low, self._high = chain, frozen(low), frozen(high)
         self._deceleration = deceleration
+        self._linear = self._inward = self._outward = np.zeros(0)
 
     def limit(self, position: FloatArray, velocity: FloatArray, period_s: float) -> FloatArray:
         """The part of a joint velocity that keeps the tool in the box.
@@ -45,15 +49,27 @@ class WorkspaceBox:
         tool, _, jacobian = self._chain.forward_and_jacobian(position)
         linear = jacobian[:3]
         motion = linear @ velocity
-        room = np.maximum(np.where(motion > 0.0, self._high - tool, tool - self._low), 0.0)
-        step = self._deceleration * period_s
-        allowed = np.minimum(step * (np.sqrt(0.25 + 2.0 * room / (step * period_s)) - 0.5), room / period_s)
-        excess = np.abs(motion) - allowed
-        if not (excess > 1e-9).any():
+        high = braking_speed(np.maximum(self._high - tool, 0.0), self._deceleration, period_s)
+        low = braking_speed(np.maximum(tool - self._low, 0.0), self._deceleration, period_s)
+        self._linear, self._inward, self._outward = linear, -low - _NEGLIGIBLE, high + _NEGLIGIBLE
+        outside = (motion > self._outward) | (motion < self._inward)
+        if not outside.any():
             return velocity
-        walls = np.flatnonzero(excess > 1e-9)
-        rows = linear[walls]
-        outward = np.copysign(excess, motion)[walls]
-        gram = rows @ rows.T
-        gram.flat[:: len(walls) + 1] += _DAMPING
-        return velocity - rows.T @ np.linalg.solve(gram, outward)
+        walls = outside
+        for _ in range(3):  # turning away from one wall may lead to the next one
+            rows = linear[walls]
+            excess = (motion - np.minimum(np.maximum(motion, -low), high))[walls]
+            gram = rows @ rows.T
+            gram.flat[:: len(rows) + 1] += _DAMPING
+            limited = velocity - rows.T @ np.linalg.solve(gram, excess)
+            found = linear @ limited
+            beyond = walls | (found > self._outward) | (found < self._inward)
+            if (beyond == walls).all():
+                break
+            walls = beyond
+        return limited
+
+    def keeps(self, velocity: FloatArray) -> bool:
+        """Whether another velocity (n,) [rad/s] is as good, at the position last given to `limit`."""
+        motion = self._linear @ velocity
+        return not ((motion > self._outward) | (motion < self._inward)).any()
