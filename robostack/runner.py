@@ -65,13 +65,14 @@ class EpisodeRecord:
     remembers (its target)."""
 
     def to_json(self) -> str:
-        """One line."""
-        return json.dumps(self.__dict__, allow_nan=False)
+        """One line; numbers that are not finite become null."""
+        steps = {name: [_plain(value) for value in values] for name, values in self.steps.items()}
+        return json.dumps({**self.__dict__, "total_reward": _plain(self.total_reward), "steps": steps}, allow_nan=False)
 
     def add(self, **values: object) -> None:
-        """Append one value per name."""
+        """Append a copy of one value per name; turning it into text waits for the end of the episode."""
         for name, value in values.items():
-            self.steps.setdefault(name, []).append(_plain(value))
+            self.steps.setdefault(name, []).append(value.copy() if isinstance(value, np.ndarray) else value)
 
 
 class EpisodeRunner:

@@ -90,7 +90,21 @@ class Supervisor:
             self.wait()
         finally:
             self.stop()
-        return {name: child.process.returncode for name, child in self._children.items()}
+        return self.statuses()
+
+    def statuses(self) -> dict[str, int]:
+        """Exit status by name of every child that has ended; negative: the signal that ended it."""
+        codes = {name: child.process.poll() for name, child in self._children.items()}
+        return {name: code for name, code in codes.items() if code is not None}
+
+    def ended(self) -> bool:
+        """Whether a required child has ended, or every child; notes which one in `ended_by`."""
+        gone = [child for child in self._children.values() if child.process.poll() is not None]
+        for child in gone:
+            if getattr(child.item, "required", True):
+                self.ended_by = child.item.name
+                return True
+        return len(gone) == len(self._children)
 
     def start(self) -> None:
         """Start every item in order.
@@ -113,12 +127,7 @@ class Supervisor:
     def wait(self) -> None:
         """Return once a required child has ended, every child has, or `request_stop` was called."""
         while not self._stop.wait(0.05):
-            ended = [child for child in self._children.values() if child.process.poll() is not None]
-            for child in ended:
-                if getattr(child.item, "required", True):
-                    self.ended_by = child.item.name
-                    return
-            if len(ended) == len(self._children):
+            if self.ended():
                 return
 
     def request_stop(self) -> None:

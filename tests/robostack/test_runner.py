@@ -107,7 +107,7 @@ def test_all_episodes_succeed_and_the_runner_is_done():
     assert [record.reason for record in records] == ["success"] * 3
     assert run.runner.done
     assert run.runner.policy.resets == 3
-    assert len({record.steps["target"][0] for record in records}) == 3
+    assert len({float(record.steps["target"][0]) for record in records}) == 3
 
 
 def test_the_records_tell_time_state_action_and_reward():
