@@ -1,0 +1,47 @@
+"""The launch file of the UR5e as a whole: virtual arm over its wire protocol, driver node, policy node."""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+import sys
+
+import pytest
+
+from robostack.launching.finder import load_launch, resolve_arguments
+from robostack.launching.supervisor import Supervisor, SupervisorConfig
+
+pytestmark = [pytest.mark.graph, pytest.mark.wire, pytest.mark.slow]
+
+
+def test_the_scripted_policy_reaches_its_target_on_the_virtual_arm(tmp_path):
+    results, report = tmp_path / "results.jsonl", tmp_path / "report.json"
+    host = f"127.0.{random.randint(10, 250)}.{random.randint(2, 250)}"
+    description = load_launch("ur5e")
+    given = {"virtual": "true", "host": host, "policy": "scripted", "episodes": "1"}
+    given |= {"results_path": str(results), "report_path": str(report)}
+    lines: list[str] = []
+    config = SupervisorConfig(domain_id=random.randint(101, 180), log_dir=str(tmp_path / "log"))
+    items = description.describe(resolve_arguments(description, given))
+    supervisor = Supervisor(items, lambda name, line: lines.append(f"[{name}] {line}"), config)
+    statuses = supervisor.run()
+    assert statuses == {"virtual_ur5e": 0, "driver": 0, "policy": 0}, "\n".join(lines)
+    assert supervisor.ended_by == "policy"
+    record = json.loads(results.read_text())
+    assert record["reason"] == "success", record["reason"]
+    tool, target = record["steps"]["tool_position"][-1], record["steps"]["target"][-1]
+    assert max(abs(a - b) for a, b in zip(tool, target, strict=True)) < 0.02
+    written = json.loads(report.read_text())
+    assert written["loop"]["faults"] == []
+    assert written["commands"]["rejected"] == 0
+
+
+def test_the_command_line_ends_with_status_1_and_one_line_where_nothing_answers():
+    code = "from robostack.cli.main import main; main()"
+    command = [sys.executable, "-c", code, "launch", "ur5e", "--host", "127.0.0.254", "--ros.domain-id", "181"]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert run.returncode == 1
+    assert "cannot configure: " in run.stderr
+    assert "127.0.0.254" in run.stderr
+    assert "Traceback" not in run.stderr
