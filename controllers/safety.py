@@ -133,6 +133,7 @@ class SafetyFilter:
         self._position = self._speed = self._effort = self._requested = frozen(np.zeros(len(spec.joints)))
         self._applied_s: float | None = None
         self._begun = self._engaged = False
+        self._apart_s = self._lasted_s = self._period_s
 
     @property
     def position(self) -> FloatArray:
@@ -146,7 +147,7 @@ class SafetyFilter:
 
     def reset(self, state: RobotState | None = None) -> None:
         """Release a latched stop and begin at `state` (None: at the next one given to `apply`)."""
-        self._latched, self._applied_s = None, None
+        self._latched, self._applied_s, self._lasted_s = None, None, self._period_s
         self._begun = self._engaged = False
         self._effort = frozen(np.zeros(len(self.spec.joints)))
         if state is not None and _finite(state.joint_position, state.joint_velocity):
@@ -175,6 +176,8 @@ class SafetyFilter:
             cycles = min(max(round((now_s - self._applied_s) / self._period_s), 1), _CYCLES_MAX)
         self._applied_s = now_s
         period_s = cycles * self._period_s
+        # Mean velocities of two cycles belong to their middles, which are this far apart.
+        self._apart_s, self._lasted_s = 0.5 * (self._lasted_s + period_s), period_s
         if reference_age_s > self.config.stale_hold_s:
             return self._fall_back(command, state, reference_age_s, period_s)
         reasons: list[SafetyReason] = []
@@ -270,13 +273,13 @@ class SafetyFilter:
                 reasons.append(SafetyReason.WORKSPACE)
                 bound = np.minimum(np.where(inside > 0.0, up, down), self._velocity)
                 excess = float((np.abs(inside) / np.maximum(bound, 1e-12)).max())
-                braked = self._reachable(inside / max(excess, 1.0), period_s)  # the same way, slower
+                braked = self._reachable(inside / max(excess, 1.0))  # the same way, slower
         if self._move(braked, period_s):
             reasons.append(SafetyReason.ACCELERATION)
 
-    def _reachable(self, velocity: FloatArray, period_s: float) -> FloatArray:
+    def _reachable(self, velocity: FloatArray) -> FloatArray:
         """`velocity`, or, where the acceleration limits would bend it through a wall, straight braking."""
-        change = self._acceleration * period_s
+        change = self._acceleration * self._apart_s
         bent = self._speed + np.minimum(np.maximum(velocity - self._speed, -change), change)
         if self._walls is None or self._walls.keeps(bent):
             return velocity
@@ -284,7 +287,7 @@ class SafetyFilter:
 
     def _move(self, velocity: FloatArray, period_s: float) -> bool:
         """Bring the set-point's velocity to `velocity` and move it; whether the acceleration had to be bounded."""
-        change = self._acceleration * period_s
+        change = self._acceleration * self._apart_s
         wanted = velocity - self._speed
         step = np.minimum(np.maximum(wanted, -change), change)
         self._speed = self._speed + step

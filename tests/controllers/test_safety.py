@@ -74,6 +74,17 @@ def test_a_motion_within_the_limits_passes_untouched():
     assert index > 100
 
 
+def test_missed_cycles_of_a_motion_within_the_limits_are_no_violation():
+    run = Run()
+    run.step(REST)
+    begin = run.time
+    for cycles in (1, 1, 2, 1, 3, 1, 1, 2, 2, 1, 1) * 3:
+        run.time += (cycles - 1) * PERIOD
+        elapsed = run.time + PERIOD - begin
+        result = run.step(REST + 0.5 * 7.9 * MOVING * elapsed**2)
+        assert result.reasons == (), (cycles, result.reasons)
+
+
 def test_a_jump_is_turned_into_a_braked_motion_without_overshoot():
     run = Run()
     run.step(REST)
