@@ -191,7 +191,24 @@ LOOPS = st.builds(
 TEXT = st.one_of(
     st.text(st.characters(exclude_categories=["Cs"])),
     st.sampled_from(
-        ["on", "1e5", "010", "0o7", "null", "~", "", "true", ".inf", "2001-01-01", "1:30", "<<", "=", "- a"]
+        [
+            "on",
+            "1e5",
+            "010",
+            "0o7",
+            "null",
+            "~",
+            "",
+            "true",
+            ".inf",
+            "2001-01-01",
+            "1:30",
+            "<<",
+            "=",
+            "- a",
+            "\x85",
+            "\u2028a",
+        ]
     ),
 )
 
