@@ -84,7 +84,7 @@ def main(arguments: list[str]) -> int:
 
 
 def settings(pairs: tuple[str, ...]) -> dict[str, Any]:
-    """ "name=value" pairs as a mapping; values are Python literals, anything else is text.
+    """Pairs "name=value" as a mapping; values are Python literals, anything else is text.
 
     Raises:
         ConfigError: a pair has no "=".

@@ -64,6 +64,8 @@ class AvgConfig:
     """Whether a time limit starts a new return in the scale of the error; False as published."""
     anneal_steps: int = 0
     """Steps over which both step sizes fall linearly to a twentieth, where they stay; 0: constant, as published."""
+    entropy_final: float | None = None
+    """Value that alpha falls to geometrically over `anneal_steps`; None: constant, as published."""
     average: float = 0.0
     """Decay per step of the running average of the actor, which is exported and acts without exploration; 0: none."""
     precision: Literal["float32", "float64"] = field(default="float32", repr=False)
@@ -75,8 +77,8 @@ class AvgConfig:
         Raises:
             ConfigError: a value is out of range.
         """
-        for name in ("actor_learning_rate", "critic_learning_rate", "feature_epsilon"):
-            if not getattr(self, name) > 0.0:
+        for name in ("actor_learning_rate", "critic_learning_rate", "feature_epsilon", "entropy_final"):
+            if getattr(self, name) is not None and not getattr(self, name) > 0.0:
                 raise ConfigError(f"AvgConfig.{name} = {getattr(self, name)} must be positive")
         for name in ("beta1", "beta2", "discount", "average"):
             if not 0.0 <= getattr(self, name) <= 1.0:
@@ -112,6 +114,7 @@ class Avg:
         low, high = action_bounds(contract)
         self.low, self.high = low, high
         self.center, self.half = (low + high) / 2.0, (high - low) / 2.0
+        self.alpha = config.entropy_coefficient
         self.steps = 0
         self.rejected = 0
         """Transitions not learned from because something was not finite."""
@@ -176,8 +179,9 @@ class Avg:
 
     def _learn(self, observation: Vector, reward: float, terminated: bool, truncated: bool) -> dict[str, float]:
         """The algorithm. s, a: `observation` and the drawn action; s', a': the last normalised one and a fresh draw."""
+        self._anneal()
         config, drawn, fresh = self.config, self._drawn, self._next_drawn
-        alpha, log_pi = config.entropy_coefficient, drawn.log_probability
+        alpha, log_pi = self.alpha, drawn.log_probability
 
         # Scale of the error, with the entropy bonus in the reward.
         self.td_scale.update(reward - alpha * log_pi, terminated, truncated)
@@ -200,7 +204,6 @@ class Avg:
 
         size = float(np.dot(actor_gradient, actor_gradient)) + float(np.dot(critic_gradient, critic_gradient))
         if math.isfinite(size):
-            self._anneal()
             self.actor_optimizer.step(self.actor.parameters, actor_gradient)
             self.critic_optimizer.step(self.critic.parameters, critic_gradient)
             if config.average > 0.0:
@@ -216,11 +219,15 @@ class Avg:
         }
 
     def _anneal(self) -> None:
-        """Set the step sizes for this step."""
-        if self.config.anneal_steps > 0:
-            fraction = max(ANNEALED, 1.0 - (1.0 - ANNEALED) * self.steps / self.config.anneal_steps)
-            self.actor_optimizer.learning_rate = fraction * self.config.actor_learning_rate
-            self.critic_optimizer.learning_rate = fraction * self.config.critic_learning_rate
+        """Set step sizes and alpha for this step."""
+        config = self.config
+        if config.anneal_steps > 0:
+            done = min(1.0, self.steps / config.anneal_steps)
+            fraction = 1.0 - (1.0 - ANNEALED) * done
+            self.actor_optimizer.learning_rate = fraction * config.actor_learning_rate
+            self.critic_optimizer.learning_rate = fraction * config.critic_learning_rate
+            if config.entropy_final is not None:
+                self.alpha = config.entropy_coefficient * (config.entropy_final / config.entropy_coefficient) ** done
 
     def _q(self, run: Pass, observation: Vector, action: Vector) -> float:
         """Q(s, a)."""

@@ -28,6 +28,8 @@ BANK_SEED = 20
 """Seed of those positions; they are the same in every process."""
 CANDIDATES = 8
 """Targets drawn per episode, of which the first that is far enough from the tool is taken."""
+PAST = 4
+"""Actions that are observed: as many as can be under way, given the lag of the servos and the largest latency."""
 WALL_GAIN = 4.0
 """Largest speed towards a wall of the workspace, per metre of distance from it [1/s]."""
 WALL_MARGIN_M = 0.03
@@ -69,6 +71,8 @@ class Ur5eReachConfig:
     """Rate at which "tool_twist" takes back errors of the tool's orientation [1/s]."""
     damping: float = 0.03
     """Damping of the least squares that turn tool velocity into joint speeds."""
+    expected_lag_s: float = 0.11
+    """Delay from an action to the motion it causes, as the observation assumes it [s]: servo plus mean latency."""
     near_weight: float = 0.3
     """Cost per step of being away from the target."""
     near_m: float = 0.01
@@ -118,11 +122,13 @@ class Ur5eReach(Task):
     def _terms(self) -> tuple[Term, ...]:
         """Blocks of the observation, in the order in which `observe` joins them."""
         frame, speed = UR5E.base_frame, self.config.tool_speed_m_s
+        past = tuple(f"{element}_{age}" for age in range(1, PAST + 1) for element in self.action[0].elements)
         terms = [
             Term("tool_to_target", AXES, "1", frame, -3.0, 3.0, 0.3),
             Term("tool_to_target_near", AXES, "1", frame, -1.0, 1.0, 0.06),
+            Term("target_ahead", AXES, "1", frame, -1.0, 1.0, 0.06),
             Term("tool_velocity", AXES, "1", frame, -3.0, 3.0, speed),
-            Term("previous_action", self.action[0].elements, "1", "", -1.0, 1.0),
+            Term("previous_actions", past, "1", "", -1.0, 1.0),
         ]
         if self.config.action == "joint_velocity":
             terms.append(Term("joint_position", UR5E.joint_names, "1", "", -7.0, 7.0, 1.0))
@@ -153,9 +159,9 @@ class Ur5eReach(Task):
         first = xp.argmax(xp.astype(far, xp.int64), axis=-1, keepdims=True)
         chosen = (xp.arange(CANDIDATES) == first)[..., None]
         target = xp.sum(xp.where(chosen, candidates, xp.zeros_like(candidates)), axis=-2)
-        action = xp.zeros((*tool.shape[:-1], len(self.action[0].elements)), dtype=tool.dtype)
+        actions = xp.zeros((*tool.shape[:-1], PAST * len(self.action[0].elements)), dtype=tool.dtype)
         distance = xp.linalg.vector_norm(target - tool, axis=-1)
-        return {"target": target, "distance": distance, "previous_action": action, "held_s": xp.zeros_like(distance)}
+        return {"target": target, "distance": distance, "actions": actions, "held_s": xp.zeros_like(distance)}
 
     def _points(self, rng: np.random.Generator, shape: tuple[int, ...]) -> FloatArray:
         """Uniform points in the box, (*shape, 3) [m]."""
@@ -167,7 +173,8 @@ class Ur5eReach(Task):
         tool, _, jacobian = self._kinematics(state.joint_position)
         error = episode["target"] - tool
         velocity = (jacobian[..., :3, :] @ state.joint_velocity[..., None])[..., 0]
-        blocks = [error, error, velocity, episode["previous_action"]]
+        ahead = error - self._under_way(jacobian, episode["actions"])
+        blocks = [error, error, ahead, velocity, episode["actions"]]
         if self.config.action == "joint_velocity":
             blocks.append(state.joint_position)
         scaled = [
@@ -175,6 +182,19 @@ class Ur5eReach(Task):
             for block, term in zip(blocks, self.observation, strict=True)
         ]
         return xp.concat(scaled, axis=-1)
+
+    def _under_way(self, jacobian: Array, actions: Array) -> Array:
+        """Motion of the tool that past actions asked for and that has yet to come, by the expected lag, (..., 3) [m].
+
+        Seen from the target, this is what a Smith predictor (1957) takes off the error of a loop with a delay.
+        """
+        size, lag = len(self.action[0].elements), self.config.expected_lag_s / self.control_period_s
+        weights = [min(max(lag - age, 0.0), 1.0) for age in range(PAST)]
+        summed = sum(weight * actions[..., age * size : (age + 1) * size] for age, weight in enumerate(weights))
+        motion = summed * (self.action[0].scale * self.control_period_s)
+        if self.config.action == "joint_velocity":
+            motion = (jacobian[..., :3, :] @ motion[..., None])[..., 0]
+        return motion
 
     def reference(self, action: Array, state: RobotState, episode: Episode) -> JointReference:
         """Joint speeds for `action`, all scaled down together where one would exceed its limit.
@@ -221,7 +241,8 @@ class Ur5eReach(Task):
         config = self.config
         distance = self.distance(state, episode)
         progress = (episode["distance"] - distance) / (config.tool_speed_m_s * self.control_period_s)
-        change = xp.mean((action - episode["previous_action"]) ** 2, axis=-1)
+        before = episode["actions"][..., : action.shape[-1]]
+        change = xp.mean((action - before) ** 2, axis=-1)
         near = distance / (distance + config.near_m)
         reward = progress - config.near_weight * near - config.action_change_penalty * change
         held = xp.where(
@@ -229,7 +250,8 @@ class Ur5eReach(Task):
         )
         success = held >= config.hold_s - 1e-9
         outcome = Outcome(reward=reward, success=success, terminated=xp.zeros_like(success))
-        return outcome, {"target": episode["target"], "distance": distance, "previous_action": action, "held_s": held}
+        actions = xp.concat([action, episode["actions"][..., : -action.shape[-1]]], axis=-1)
+        return outcome, {"target": episode["target"], "distance": distance, "actions": actions, "held_s": held}
 
     def distance(self, state: RobotState, episode: Episode) -> Array:
         """Distance of the tool from the target, (...,) [m]."""

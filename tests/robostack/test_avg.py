@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import math
 
@@ -63,7 +64,7 @@ def run(learner: Avg, observations: list[np.ndarray], first: int, last: int) -> 
 
 def plain_mlp(flat: np.ndarray, sizes: tuple[int, ...], x: np.ndarray, epsilon: float = 1e-8) -> np.ndarray:
     start = 0
-    for index, (fan_in, fan_out) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+    for index, (fan_in, fan_out) in enumerate(itertools.pairwise(sizes)):
         weights = flat[start : start + fan_out * (fan_in + 1)].reshape(fan_out, fan_in + 1)
         start += weights.size
         x = weights[:, :-1] @ x + weights[:, -1]
@@ -386,7 +387,7 @@ def test_learns_a_bandit():
     config = AvgConfig(hidden=(32, 32), actor_learning_rate=1e-3, critic_learning_rate=3e-3, entropy_coefficient=0.01)
     learner = Avg(make_contract(2, 1), config, seed=0)
     observations = list(np.random.default_rng(0).standard_normal((5001, 2)))
-    for now, following in zip(observations[:-1], observations[1:], strict=True):
+    for now, following in itertools.pairwise(observations):
         action = learner.act(now)
         learner.observe(Transition(now, action, -float((action[0] - 0.5) ** 2), following, True, False))
         learner.update()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import sys
 
@@ -31,7 +32,7 @@ def learner(contract):
     made = Avg(contract, AvgConfig(hidden=(32, 16), average=0.9), seed=2)
     rng = np.random.default_rng(0)
     observations = rng.normal(0.3, 2.0, size=(61, contract.num_observations))
-    for now, following in zip(observations[:-1], observations[1:], strict=True):
+    for now, following in itertools.pairwise(observations):
         made.observe(Transition(now, made.act(now), float(rng.normal()), following, False, False))
         made.update()
     return made

@@ -15,7 +15,7 @@ from hardware.ur5e import SCENE, UR5E
 from robostack.contract import contract_of
 from robostack.evaluation import evaluate
 from robostack.tasks.task import TASKS
-from robostack.tasks.ur5e_reach import DYNAMICS, WALL_MARGIN_M, Ur5eReach, Ur5eReachConfig
+from robostack.tasks.ur5e_reach import DYNAMICS, PAST, WALL_MARGIN_M, Ur5eReach, Ur5eReachConfig
 from sim.mujoco_engine import MujocoEngine
 
 
@@ -31,9 +31,9 @@ def state_at(position, velocity=None):
 def goal(task, state, offset):
     """An episode whose target is the tool plus `offset` [m]."""
     tool = task.chain.forward(state.joint_position)[0]
-    zeros = np.zeros((*tool.shape[:-1], len(task.action[0].elements)))
+    zeros = np.zeros((*tool.shape[:-1], PAST * len(task.action[0].elements)))
     distance = np.full(tool.shape[:-1], float(np.linalg.norm(offset)))
-    return {"target": tool + offset, "distance": distance, "previous_action": zeros, "held_s": np.zeros_like(distance)}
+    return {"target": tool + offset, "distance": distance, "actions": zeros, "held_s": np.zeros_like(distance)}
 
 
 def block(task, observation, name):
@@ -55,7 +55,7 @@ def test_registered_with_a_contract():
 def test_observation_by_hand(task):
     state = state_at(np.array(UR5E.default_position), np.array([0.1, 0.0, 0.0, 0.0, 0.0, 0.0]))
     episode = goal(task, state, np.array([0.03, -0.6, 0.003]))
-    episode["previous_action"] = np.array([0.5, -0.5, 1.0])
+    episode["actions"] = np.array([0.5, -0.5, 1.0, 1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0])
     observation = task.observe(state, episode)
     assert observation.shape == (sum(len(term.elements) for term in task.observation),)
     np.testing.assert_allclose(block(task, observation, "tool_to_target"), [0.1, -2.0, 0.01])
@@ -64,7 +64,10 @@ def test_observation_by_hand(task):
     x, y, _ = task.chain.forward(state.joint_position)[0]
     expected = np.array([-0.1 * y, 0.1 * x, 0.0]) / task.config.tool_speed_m_s
     np.testing.assert_allclose(block(task, observation, "tool_velocity"), expected, atol=1e-12)
-    np.testing.assert_array_equal(block(task, observation, "previous_action"), [0.5, -0.5, 1.0])
+    np.testing.assert_array_equal(block(task, observation, "previous_actions"), episode["actions"])
+    # A lag of 0.11 s is 2.75 periods: 12 mm times (a1 + a2 + 0.75 a3) are under way.
+    ahead = np.array([0.03 - 0.012 * 1.5, -0.06, 0.003 - 0.012]) / 0.06
+    np.testing.assert_allclose(block(task, observation, "target_ahead"), ahead)
 
 
 def test_reward_by_hand(task):
@@ -78,7 +81,7 @@ def test_reward_by_hand(task):
         progress - config.near_weight * near - config.action_change_penalty * change
     )
     assert float(after["distance"]) == pytest.approx(0.03)
-    np.testing.assert_array_equal(after["previous_action"], [0.0, 1.0, 0.0])
+    np.testing.assert_array_equal(after["actions"], [0.0, 1.0, 0.0, *[0.0] * 9])
     assert not outcome.success and not outcome.terminated
 
 
