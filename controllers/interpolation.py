@@ -12,6 +12,7 @@ from controllers.profiles import (
     Ramp,
     brake_ramp,
     quintic,
+    quintic_acceleration_peak,
     ramp_displacement,
     rest_to_rest_duration,
     stop_displacement,
@@ -40,8 +41,9 @@ class JerkLimitedInterpolator:
     """Position, velocity and acceleration over time that follow references and never exceed the limits.
 
     One plan for each joint leads from the present state to the reference and, if no further reference comes, to rest
-    inside the position limits: from every state on it the joint can be stopped in time. Shapes: `batch` is () for one
-    robot or (count,) for many.
+    inside the position limits: from every state on it the joint can be stopped in time. Quintics are checked at
+    points: between them velocities and positions may exceed a limit by less than 1e-4 of it [rad]. Shapes: `batch` is
+    () for one robot or (count,) for many.
 
     Args:
         velocity_max: (n,) [rad/s].
@@ -291,7 +293,9 @@ class JerkLimitedInterpolator:
         c3, c4, c5 = quintic(goal - position, velocity, acceleration, arrival, duration)
         t = _CHECKS[:, None, None] * duration
         jerk = 6.0 * c3 + t * (24.0 * c4 + t * 60.0 * c5)
+        peak = quintic_acceleration_peak(acceleration, c3, c4, c5, duration)
         good = np.all(np.abs(jerk) <= (1.0 - _MARGIN) * self.jerk_max, axis=(0, 2))
+        good &= np.all(peak <= self.acceleration_max * (1.0 + 1e-12), axis=-1)
         if not good.any():
             return good
         a = acceleration + t * (6.0 * c3 + t * (12.0 * c4 + t * 20.0 * c5))
@@ -299,9 +303,8 @@ class JerkLimitedInterpolator:
         p = position + t * (velocity + t * (0.5 * acceleration + t * (c3 + t * (c4 + t * c5))))
         share = 1.0 - _MARGIN * (1.0 - (1.0 - _CHECKS[:, None, None]) ** 2)
         a_end = np.where(v * a > 0.0, a * a / (2.0 * self.jerk_max), 0.0)
-        keeps = (np.abs(a) <= share * self.acceleration_max) & (np.abs(v) + a_end <= share * self.velocity_max)
-        # The present is what it is, but at its limit it must not grow.
-        keeps[0] = (np.abs(acceleration) < (1.0 - _MARGIN) * self.acceleration_max) | (acceleration * c3 <= 0.0)
+        keeps = np.abs(v) + a_end <= share * self.velocity_max
+        keeps[0] = True  # the present is what it is
         low, high = stop_displacement(v, np.clip(a, -self.acceleration_max, self.acceleration_max), *self._limits)
         v[-1] = arrival  # exactly, so that rounding makes no turning point
         turn = np.where(v[:-1] * v[1:] < 0.0, 0.6 * v[:-1] * np.abs(v[:-1]) * (t[1:] - t[:-1]), 0.0)

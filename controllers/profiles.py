@@ -109,6 +109,24 @@ def quintic(
     return cube, fourth, fifth
 
 
+def quintic_acceleration_peak(
+    acceleration: FloatArray, cube: FloatArray, fourth: FloatArray, fifth: FloatArray, duration: FloatArray
+) -> FloatArray:
+    """Largest |acceleration| of a quintic that starts with `acceleration` and ends with none, exactly.
+
+    It lies at the start or where the jerk 6 (cube + 4 fourth t + 10 fifth t^2) is zero.
+    """
+    root = np.sqrt(np.maximum(16.0 * fourth * fourth - 40.0 * fifth * cube, 0.0))
+    half = -0.5 * (4.0 * fourth + np.copysign(root, fourth))
+    first = half / np.where(fifth == 0.0, np.inf, 10.0 * fifth)
+    second = cube / np.where(half == 0.0, np.inf, half)
+    peak = np.abs(acceleration)
+    for time in (first, second):
+        t = np.minimum(np.maximum(time, 0.0), duration)
+        peak = np.maximum(peak, np.abs(acceleration + t * (6.0 * cube + t * (12.0 * fourth + t * 20.0 * fifth))))
+    return peak
+
+
 def rest_to_rest_duration(
     distance: FloatArray, velocity_max: FloatArray, acceleration_max: FloatArray, jerk_max: FloatArray
 ) -> FloatArray:
