@@ -27,10 +27,13 @@ class Registry(Generic[T]):
         kind: what the members are, in the singular ("robot"); used in messages and for the entry-point group.
         package: dotted name of the package whose modules are searched.
         attribute: the top-level name that makes a module a member ("ROBOT").
+        plural: of `kind`, for the entry-point group; default: with an s.
     """
 
-    def __init__(self, kind: str, package: str, attribute: str) -> None:
+    def __init__(self, kind: str, package: str, attribute: str, plural: str = "") -> None:
         self.kind, self.package, self.attribute = kind, package, attribute
+        self.group = f"robostack.{plural or kind + 's'}"
+        """Entry-point group of members in other packages."""
 
     def names(self) -> tuple[str, ...]:
         """The registered names, sorted.
@@ -89,7 +92,7 @@ class Registry(Generic[T]):
                 yield module.name.replace("_", "-"), f"{dotted}:{self.attribute}"
 
     def _entry_points(self) -> Iterator[tuple[str, str]]:
-        for point in importlib.metadata.entry_points(group=f"robostack.{self.kind}s"):
+        for point in importlib.metadata.entry_points(group=self.group):
             yield point.name, point.value
 
 

@@ -34,5 +34,5 @@ class BenchEntry:
     """Figure -> the aim in words ("<= 1.5 x bare_lateness_p99_ms")."""
 
 
-BENCHES: Registry[BenchEntry] = Registry("bench", "robostack.bench", "BENCH")
-"""Every benchmark: modules of this package, and entry points of the group `robostack.benchs`."""
+BENCHES: Registry[BenchEntry] = Registry("bench", "robostack.bench", "BENCH", plural="benches")
+"""Every benchmark: modules of this package, and entry points of the group `robostack.benches`."""
