@@ -25,11 +25,13 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import String
 from trajectory_msgs.msg import JointTrajectory
 
+from controllers.histogram import DurationHistogram
 from controllers.reference import JointReference
 from hardware.errors import ConfigError, ContractMismatchError, NonFiniteError, ProtocolError
 from hardware.records import RobotState
 from hardware.registry import load_object
 from robostack.contract import contract_of
+from robostack.files import write_text
 from robostack.nodes.clock_bridge import ClockBridge
 from robostack.nodes.lifecycle import ManagedNode
 from robostack.nodes.messages import reference_to_message, state_from_message, tool_from_message
@@ -61,6 +63,8 @@ class PolicyNodeConfig:
     """Whether each episode begins with a slow motion to a start pose of the task."""
     results_path: str = ""
     """File that gets one line of JSON per episode; empty: none."""
+    report_path: str = ""
+    """File for a JSON report of the time that task and policy take, written at the end; empty: none."""
     wait_limit_s: float = 20.0
     """Longest wait for the driver at the beginning [s]."""
     recovery_limit_s: float = 60.0
@@ -94,6 +98,7 @@ class PolicyNode(ManagedNode):
         self._said_s = 0.0
         self._next_s = 0.0
         self._phase = Phase.PAUSE
+        self._step_time = DurationHistogram()
         self._entities: list[tuple[Any, Any]] = []
 
     def configure(self) -> None:
@@ -124,6 +129,17 @@ class PolicyNode(ManagedNode):
             self._report()
             self._release(runner.task)
         self._waiting_since_s = None
+        if self.config.report_path and self._step_time.count:
+            self._write_report()
+
+    def _write_report(self) -> None:
+        times = self._step_time
+        shares = {"p50_ms": times.percentile(0.5), "p99_ms": times.percentile(0.99), "max_ms": times.max_s}
+        report = {"steps": times.count, **{name: 1e3 * value for name, value in shares.items()}}
+        try:
+            write_text(Path(self.config.report_path), json.dumps(report))
+        except OSError as error:
+            self.get_logger().error(f"report {self.config.report_path} cannot be written: {error}")
 
     def cleanup(self) -> None:
         """Close the topics."""
@@ -202,6 +218,7 @@ class PolicyNode(ManagedNode):
         reference: JointReference | None
         try:
             reference = runner.step(state, now_s)
+            self._step_time.add(time.monotonic() - now_s)
         except NonFiniteError as error:
             self.get_logger().error(f"episode aborted: {error}")
             reference = runner.hold(now_s)

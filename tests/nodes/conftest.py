@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import socket
 
 import pytest
 
@@ -15,10 +16,26 @@ os.environ["ROS_PYTHON_CHECK_FIELDS"] = "1"  # read when a message module is fir
 
 
 @pytest.fixture
-def ros_environment(monkeypatch, tmp_path):
+def domain_id():
+    """A random domain that no other test on this machine has now; above 100 its ports are the system's to give away."""
+    candidates = list(range(1, 101))
+    random.SystemRandom().shuffle(candidates)
+    with socket.socket(socket.AF_UNIX) as lock:
+        for candidate in candidates:
+            try:
+                lock.bind(f"\0robostack-test-domain-{candidate}")  # freed by the system, whatever happens to us
+            except OSError:
+                continue
+            yield candidate
+            return
+    pytest.fail("no free ROS domain")
+
+
+@pytest.fixture
+def ros_environment(monkeypatch, tmp_path, domain_id):
     """Environment for nodes of this test, also set for this process."""
     environment = profile_environment() | {
-        "ROS_DOMAIN_ID": str(random.SystemRandom().randint(1, 100)),
+        "ROS_DOMAIN_ID": str(domain_id),
         "ROS_PYTHON_CHECK_FIELDS": "1",
         "ROS_LOG_DIR": str(tmp_path / "log"),
     }

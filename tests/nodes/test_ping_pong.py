@@ -46,7 +46,7 @@ def test_a_missing_answer_is_an_error_that_says_what_to_do(tmp_path):
 
     file = tmp_path / "report.json"
     with pytest.raises(DeviceError, match="wrote no report"):
-        _summary(file, ())
+        _summary(file)
     file.write_text('{"answer": {"count": 0.0}}')
     with pytest.raises(DeviceError, match="no command answered"):
-        _summary(file, ("answer",))
+        _summary(file, "answer")

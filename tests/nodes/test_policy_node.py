@@ -20,7 +20,8 @@ def lines(path):
 def test_it_runs_its_episodes_writes_them_down_and_ends_with_the_robot_holding(observer, start, start_driver, tmp_path):
     results = tmp_path / "results.jsonl"
     _, log = start_driver()
-    policy = start("policy_node", episodes=2, results_path=str(results), **TASK)
+    report = tmp_path / "policy.json"
+    policy = start("policy_node", episodes=2, results_path=str(results), report_path=str(report), **TASK)
     observer.until(lambda: len(observer.events) == 4, limit_s=30.0)
     assert policy.wait() == 0, policy.output
     assert [(event["event"], event["episode"]) for event in observer.events] == [
@@ -32,6 +33,9 @@ def test_it_runs_its_episodes_writes_them_down_and_ends_with_the_robot_holding(o
     assert steps["joint_position"][-1][0] == pytest.approx(steps["target"][0], abs=0.02)
     observer.until(lambda: observer.says("no commands yet"))
     assert "stop" not in log.read_text()
+    written = json.loads(report.read_text())
+    assert written["steps"] >= sum(len(record["steps"]["action"]) for record in records)
+    assert 0.0 < written["p50_ms"] <= written["p99_ms"] <= written["max_ms"]
 
 
 def test_a_killed_policy_leaves_an_arm_that_holds_then_stops_and_says_why(observer, start, start_driver):

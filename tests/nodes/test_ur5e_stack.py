@@ -15,14 +15,14 @@ from robostack.launching.supervisor import Supervisor, SupervisorConfig
 pytestmark = [pytest.mark.graph, pytest.mark.wire, pytest.mark.slow]
 
 
-def test_the_scripted_policy_reaches_its_target_on_the_virtual_arm(tmp_path):
+def test_the_scripted_policy_reaches_its_target_on_the_virtual_arm(tmp_path, domain_id):
     results, report = tmp_path / "results.jsonl", tmp_path / "report.json"
     host = f"127.0.{random.randint(10, 250)}.{random.randint(2, 250)}"
     description = load_launch("ur5e")
     given = {"virtual": "true", "host": host, "policy": "scripted", "episodes": "1"}
     given |= {"results_path": str(results), "report_path": str(report)}
     lines: list[str] = []
-    config = SupervisorConfig(domain_id=random.randint(101, 180), log_dir=str(tmp_path / "log"))
+    config = SupervisorConfig(domain_id=domain_id, log_dir=str(tmp_path / "log"))
     items = description.describe(resolve_arguments(description, given))
     supervisor = Supervisor(items, lambda name, line: lines.append(f"[{name}] {line}"), config)
     statuses = supervisor.run()
@@ -37,9 +37,9 @@ def test_the_scripted_policy_reaches_its_target_on_the_virtual_arm(tmp_path):
     assert written["commands"]["rejected"] == 0
 
 
-def test_the_command_line_ends_with_status_1_and_one_line_where_nothing_answers():
+def test_the_command_line_ends_with_status_1_and_one_line_where_nothing_answers(domain_id):
     code = "from robostack.cli.main import main; main()"
-    command = [sys.executable, "-c", code, "launch", "ur5e", "--host", "127.0.0.254", "--ros.domain-id", "181"]
+    command = [sys.executable, "-c", code, "launch", "ur5e", "--host", "127.0.0.254", "--ros.domain-id", str(domain_id)]
     run = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert run.returncode == 1
     assert "cannot configure: " in run.stderr
