@@ -21,11 +21,11 @@ def launch_folders() -> list[Path]:
 
 
 def launch_files() -> dict[str, Path]:
-    """Name ("ur5e") -> launch file."""
+    """Name ("ur5e"; underscores of the file name as dashes) -> launch file."""
     found: dict[str, Path] = {}
     for folder in launch_folders():
         for path in sorted(folder.glob(f"*{SUFFIX}")):
-            found.setdefault(path.name.removesuffix(SUFFIX), path)
+            found.setdefault(path.name.removesuffix(SUFFIX).replace("_", "-"), path)
     return found
 
 

@@ -46,7 +46,7 @@ def test_every_argument_of_the_ur5e_file_has_a_flag_with_its_default():
 def test_an_unknown_launch_file_and_a_missing_address_are_named():
     with pytest.raises(UnknownNameError, match="ur5e"):
         main(["ur5"])
-    with pytest.raises(ConfigError, match="address of the arm"):
+    with pytest.raises(ConfigError, match="address of the robot"):
         main(["ur5e"])
     with pytest.raises(UnknownNameError, match="comes first"):
         main(["--virtual"])

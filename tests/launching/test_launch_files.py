@@ -26,12 +26,19 @@ def test_the_virtual_arm_comes_first_and_the_driver_goes_to_its_address():
         virtual="true", policy="scripted", episodes="3", seed="7", results_path="r.jsonl"
     )
     assert isinstance(helper, ProcessSpec)
-    assert helper.arguments == ("ur5e", "--host", "127.0.0.2", "--seed", "0")
+    assert helper.arguments == ("ur5e", "--seed", "0")
     assert helper.ready_line == "ready ur5e"
     assert isinstance(driver, NodeSpec)
     assert driver.parameters["driver.host"] == "127.0.0.2"
     assert policy.parameters["episodes"] == 3
     assert (policy.parameters["policy"], policy.parameters["results_path"]) == ("scripted", "r.jsonl")
+
+
+def test_a_virtual_arm_can_listen_elsewhere_and_the_driver_follows():
+    helper, driver = described(virtual="true", host="127.0.0.3", virtual_seed="5")
+    assert helper.arguments == ("ur5e", "--host", "127.0.0.3", "--seed", "5")
+    assert driver.parameters["driver.host"] == "127.0.0.3"
+    assert driver.parameters["driver.rtde_port"] == 30004
 
 
 def test_a_physical_arm_needs_its_address_and_starts_no_helper():
