@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import pytest
+from std_srvs.srv import Trigger
 
 from robostack.launching.finder import load_launch, resolve_arguments
 from robostack.launching.supervisor import Supervisor, SupervisorConfig
@@ -35,6 +36,35 @@ def test_the_scripted_policy_reaches_its_target_on_the_virtual_arm(tmp_path, dom
     written = json.loads(report.read_text())
     assert written["loop"]["faults"] == []
     assert written["commands"]["rejected"] == 0
+
+
+def test_stop_and_reset_go_down_to_the_arm_and_back(observer, start):
+    host = f"127.0.{random.randint(10, 250)}.{random.randint(2, 250)}"
+    command = [sys.executable, "-m", "sim.devices.run", "ur5e", "--host", host]
+    arm = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        assert arm.stdout.readline().startswith("ready ur5e")
+        driver = start("driver_node", driver__host=host, diagnostics_rate_hz=10.0)
+        driver.wait_for("ready: ur5e", limit_s=20.0)
+        observer.until(lambda: observer.says("holds its pose"))
+        assert observer.call(Trigger, "driver/stop", Trigger.Request()).success
+        observer.until(lambda: observer.says("stopped by the service stop"))
+        observer.until(lambda: _status(arm)["program"] is None)
+        response = observer.call(Trigger, "driver/reset", Trigger.Request())
+        assert response.success, response.message
+        observer.until(lambda: observer.says("holds its pose"))
+        assert _status(arm)["program"] is not None
+        assert driver.end()[0] == 0, driver.output
+        observer.until(lambda: _status(arm)["program"] is None)
+    finally:
+        arm.terminate()
+        arm.wait(10.0)
+
+
+def _status(arm) -> dict[str, object]:
+    arm.stdin.write("status\n")
+    arm.stdin.flush()
+    return json.loads(arm.stdout.readline())
 
 
 def test_the_command_line_ends_with_status_1_and_one_line_where_nothing_answers(domain_id):
