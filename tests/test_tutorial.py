@@ -1,4 +1,4 @@
-"""Runs docs/tutorials/add-a-robot.md as a reader would: writes its files beside the source tree's, runs its commands."""
+"""Runs docs/tutorials/add-a-robot.md as a reader would: writes its files beside the source, runs its commands."""
 
 from __future__ import annotations
 
