@@ -33,13 +33,13 @@ class TrainOptions:
     """Run folder; default: runs/<task>-<learner>-<seed>."""
     learner: str = "avg"
     """Name of the learner; `robostack list learners`."""
-    steps: int = 60_000
+    steps: int = 20_000
     """Control steps to learn from."""
     seed: int = 0
     """Of the initial weights, exploration and the environment."""
     fixed_dynamics: bool = False
     """Train with the nominal dynamics instead of randomised ones."""
-    checkpoint_every: int = 20_000
+    checkpoint_every: int = 5_000
     """Steps between checkpoints."""
     resume: bool = False
     """Continue the run in the folder."""

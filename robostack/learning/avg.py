@@ -55,7 +55,9 @@ class AvgConfig:
     hidden: tuple[int, ...] = (256, 256)
     """Widths of the hidden layers of actor and critic."""
     feature_epsilon: float = 1e-8
-    """Added in quadrature to the length that the last hidden layer is divided by."""
+    """Added in quadrature to the length that the last hidden layer is divided by. With a value of the size of that
+    length (about 3) the features fade towards the mean observation instead of turning abruptly there, which a task
+    that ends at rest in the middle of its observations needs; the published code has none."""
     variance: Variance = "variance"
     """What the actor's second head is the logarithm of: "variance" as published, or "std"."""
     map_actions: bool = True

@@ -10,11 +10,13 @@ from robostack.learning.learner import LEARNERS
 
 PRESETS: Mapping[tuple[str, str], Mapping[str, Any]] = {
     ("avg", "ur5e-reach"): {
-        "actor_learning_rate": 3e-4,
-        "critic_learning_rate": 1e-3,
-        "entropy_coefficient": 0.1,
+        "actor_learning_rate": 1e-3,
+        "critic_learning_rate": 3e-3,
+        "entropy_coefficient": 0.2,
         "discount": 0.9,
         "hidden": (64, 64),
+        "feature_epsilon": 6.0,
+        "anneal_steps": 16_000,
         "average": 0.9995,
     },
 }

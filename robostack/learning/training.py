@@ -18,13 +18,14 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from hardware.arrays import Array
 from hardware.config import dump_config, load_config, plain
 from hardware.errors import CheckpointError, ConfigError
 from hardware.registry import load_object
 from robostack.checkpoint import atomic_folder, checkpoints, write_durable
 from robostack.contract import contract_of
 from robostack.env import RobotEnv
-from robostack.evaluation import final_error_mm
+from robostack.evaluation import evaluate_env, final_error_mm
 from robostack.files import append_line, write_text
 from robostack.learning.learner import LEARNERS, Learner, Transition
 from robostack.learning.presets import recommended
@@ -47,18 +48,22 @@ class TrainConfig:
     """Run folder."""
     learner: str = "avg"
     """Name of the learner; `robostack list learners`."""
-    steps: int = 60_000
+    steps: int = 20_000
     """Control steps to learn from."""
     seed: int = 0
     """Of the initial weights, exploration and the environment."""
     randomize: bool = True
     """Draw the dynamics anew for each episode."""
-    checkpoint_every: int = 20_000
+    checkpoint_every: int = 5_000
     """Steps between checkpoints; there is always one at the end."""
     keep: int = 3
     """Checkpoints kept; older ones are deleted."""
     report_every: int = 500
     """Steps between reports."""
+    evaluate_every: int = 2500
+    """Steps between evaluations of the policy without exploration, on its own simulation; 0: none."""
+    evaluate_episodes: int = 10
+    """Episodes of each such evaluation."""
     settings: dict[str, Setting] = field(default_factory=dict)
     """Settings of the learner; those not named are the recommended ones for the task."""
 
@@ -72,9 +77,13 @@ class Progress:
     episodes: int
     """Episodes finished."""
     success: float
-    """Share of successes among the last episodes, with exploration."""
+    """Share of successes in the last evaluation, without exploration; 0 before the first."""
     final_error_mm: float | None
-    """Median distance from the goal at the end of the last episodes [mm]; None where the task has none."""
+    """Median distance from the goal at the end of its episodes [mm]; None before, and where the task has none."""
+    training_success: float
+    """Share of successes among the last episodes of training, with exploration."""
+    training_error_mm: float | None
+    """Median distance from the goal at the end of those [mm]."""
     episode_return: float
     """Mean sum of rewards of the last episodes."""
     steps_per_s: float
@@ -143,6 +152,7 @@ class _Run:
         entry = LEARNERS.load(config.learner)
         self.learner: Learner = entry.open(contract_of(self.env.task), learner_config(config), config.seed)
         self.recent: deque[tuple[bool, float | None, float]] = deque(maxlen=WINDOW)
+        self.evaluated: dict[str, Any] = {}
         self._restore()
         self._writer = _tensorboard(self.folder)
 
@@ -185,19 +195,29 @@ class _Run:
                 observation, _ = env.reset()
                 total = 0.0
             wall_s = time.monotonic() - started_s
+            if config.evaluate_every > 0 and self.steps % config.evaluate_every == 0:
+                self._evaluate()
             if self.steps % config.report_every == 0:
                 self._report(dict(metrics), (self.steps - begun) / max(wall_s, 1e-9), self.spent_s + wall_s)
             if self.steps % config.checkpoint_every == 0 and self.steps < config.steps:
                 self._checkpoint(self.spent_s + wall_s)
         return self._checkpoint(self.spent_s + time.monotonic() - started_s)
 
+    def _evaluate(self) -> None:
+        """Judge the policy as it would be exported."""
+        seed = self.config.seed + 10_000
+        env = make_env(self.config.task, randomize=self.config.randomize, seed=seed)
+        self.evaluated = evaluate_env(env, _WithoutExploration(self.learner), self.config.evaluate_episodes).figures()
+
     def _report(self, metrics: dict[str, float], rate: float, wall_s: float) -> None:
         errors = [error for _, error, _ in self.recent if error is not None]
         progress = Progress(
             steps=self.steps,
             episodes=self.episodes,
-            success=float(np.mean([success for success, _, _ in self.recent])) if self.recent else 0.0,
-            final_error_mm=float(np.median(errors)) if errors else None,
+            success=self.evaluated.get("success", 0.0),
+            final_error_mm=self.evaluated.get("final_error_mm"),
+            training_success=float(np.mean([success for success, _, _ in self.recent])) if self.recent else 0.0,
+            training_error_mm=float(np.median(errors)) if errors else None,
             episode_return=float(np.mean([total for _, _, total in self.recent])) if self.recent else 0.0,
             steps_per_s=rate,
             wall_s=wall_s,
@@ -222,6 +242,20 @@ class _Run:
         for old in checkpoints(self.folder)[: -self.config.keep]:
             _remove(old)
         return folder
+
+
+class _WithoutExploration:
+    """A learner as a policy."""
+
+    def __init__(self, learner: Learner) -> None:
+        self.learner = learner
+
+    def reset(self) -> None:
+        """There is no memory."""
+
+    def act(self, observation: Array) -> Array:
+        """The action without exploration."""
+        return self.learner.act(observation, explore=False)
 
 
 def _remove(folder: Path) -> None:

@@ -20,7 +20,11 @@ from robostack.checkpoint import checkpoints, load_policy
 from robostack.cli import evaluate as evaluate_verb
 from robostack.cli import export as export_verb
 from robostack.cli import train as train_verb
+from robostack.contract import contract_of
+from robostack.evaluation import evaluate
 from robostack.learning.training import TrainConfig, train
+from robostack.policies.mlp import load_policy as load_mlp
+from robostack.tasks.ur5e_reach import Ur5eReach
 
 SMALL = {"hidden": [8, 8]}
 
@@ -29,6 +33,7 @@ def config_for(folder: Path, **changes) -> TrainConfig:
     base = TrainConfig(
         "ur5e-reach", folder, steps=60, checkpoint_every=20, report_every=10, keep=2, settings=dict(SMALL)
     )
+    base = dataclasses.replace(base, evaluate_every=30, evaluate_episodes=1)
     return dataclasses.replace(base, **changes)
 
 
@@ -51,6 +56,8 @@ def test_run_folder(run):
     assert [report.steps for report in reports] == [10, 20, 30, 40, 50, 60]
     assert [line["steps"] for line in lines(folder)] == [10, 20, 30, 40, 50, 60]
     assert reports[-1].steps_per_s > 0 and "td_error" in reports[-1].metrics
+    assert [report.final_error_mm is None for report in reports] == [True] * 2 + [False] * 4
+    assert all(report.success == 0.0 for report in reports)  # sixty steps teach nothing
     stored = load_config(TrainConfig, folder / "config.yaml")
     assert stored.settings["hidden"] == [8, 8] and stored.settings["discount"] > 0
     assert load_policy(last).provenance["steps"] == 60
@@ -159,3 +166,16 @@ def test_settings_on_the_command_line():
     }
     with pytest.raises(ConfigError, match="name=value"):
         train_verb.settings(("hidden",))
+
+
+@pytest.mark.slow
+def test_learns_to_reach(tmp_path):
+    """Half of the recommended training already reaches in most episodes of randomised dynamics."""
+    checkpoint = train(
+        config_for(
+            tmp_path / "run", steps=10_000, checkpoint_every=10_000, evaluate_every=0, report_every=5000, settings={}
+        )
+    )
+    task = Ur5eReach()
+    figures = evaluate(task, load_mlp(checkpoint, contract_of(task)), episodes=20, seed=3).figures()
+    assert figures["success"] >= 0.8 and figures["final_error_mm"] < 10.0
