@@ -66,7 +66,7 @@ def observer(context):
 
 @pytest.fixture
 def start(ros_environment):
-    """Starts nodes as processes; what still runs at the end is killed."""
+    """Starts nodes as processes; what still runs at the end is ended."""
     from graph import Process
 
     started: list[Process] = []
@@ -77,7 +77,7 @@ def start(ros_environment):
 
     yield begin
     for process in started:
-        process.kill()
+        process.clear()
 
 
 @pytest.fixture

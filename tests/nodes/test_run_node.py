@@ -16,7 +16,7 @@ def run(ros_environment):
 
     yield begin
     for process in processes:
-        process.kill()
+        process.clear()
 
 
 @pytest.mark.parametrize(
