@@ -80,7 +80,7 @@ class LoopStatistics:
     round_trip_p99_ms: float | None
     """99th percentile of the same [ms]."""
     realtime: bool
-    """Whether the thread has real-time priority."""
+    """Whether the loop's thread has, or had, real-time priority."""
     realtime_refusal: str
     """Why not, where it was asked for."""
 

@@ -24,7 +24,7 @@ class RealtimeThread:
     def __init__(self, priority: int | None, *, freeze_gc: bool = True) -> None:
         self.priority, self.freeze_gc = priority, freeze_gc
         self.granted = False
-        """Whether the thread has real-time priority."""
+        """Whether the thread has real-time priority; after the block: had it."""
         self.refusal = ""
         """Why not, in words that say what to do; empty where granted or not asked for."""
         self._before: tuple[int, os.sched_param] | None = None
@@ -44,7 +44,7 @@ class RealtimeThread:
             gc.unfreeze()
         if self._before is not None:
             os.sched_setscheduler(0, *self._before)
-            self._before, self.granted = None, False
+            self._before = None
 
     def _raise_priority(self, priority: int) -> None:
         if not hasattr(os, "sched_setscheduler"):

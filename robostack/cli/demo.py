@@ -34,7 +34,7 @@ class DemoOptions:
 
     output_dir: Path = Path("runs/demo")
     """Folder for everything the demonstration leaves; an earlier one is renamed."""
-    steps: int = 60_000
+    steps: int = 30_000
     """Control steps of training per seed."""
     seeds: tuple[int, ...] = (0, 1)
     """Seeds trained side by side; the better policy goes on."""

@@ -62,8 +62,9 @@ def run_on_robot(
         description, {**arguments, "results_path": str(results.absolute()), "report_path": str(report.absolute())}
     )
     follower = _Follower(results, on_episode)
-    # A domain of its own keeps other robots on this machine out of the demonstration.
-    config = SupervisorConfig(domain_id=random.SystemRandom().randrange(1, 200), log_dir=str(folder / "ros"))
+    # A domain of its own keeps other robots on this machine out of the demonstration; above 100 the ports of a domain
+    # fall into the range that the system hands out to anyone.
+    config = SupervisorConfig(domain_id=random.SystemRandom().randrange(1, 101), log_dir=str(folder / "ros"))
     with log.open("w", encoding="utf-8") as output:
 
         def write(name: str, line: str) -> None:

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import ast
 import dataclasses
 import enum
-import inspect
-import itertools
 import math
-import textwrap
 import types
 import typing
 from collections.abc import Iterable
@@ -19,6 +15,7 @@ from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
+from hardware.config import field_docs
 from hardware.errors import ConfigError, UnknownNameError
 
 T = TypeVar("T")
@@ -35,7 +32,7 @@ def configuration_from(node: Node, config_type: type[T], prefix: str = "") -> T:
         ConfigError: a value has the wrong type, is not among the choices, or the dataclass refuses it.
     """
     hints = typing.get_type_hints(config_type)
-    texts = field_docstrings(config_type)
+    texts = field_docs(typing.cast(typing.Hashable, config_type))
     values: dict[str, Any] = {}
     for field in dataclasses.fields(typing.cast(Any, config_type)):
         if not field.init:
@@ -62,26 +59,6 @@ def refuse_unknown(node: Node) -> None:
     for name in node._parameter_overrides:
         if name not in node._parameters and not name.startswith(_BUILT_IN):
             raise UnknownNameError(f"parameter of node '{node.get_name()}'", name, declared)
-
-
-def field_docstrings(config_type: type) -> dict[str, str]:
-    """Field name -> the string literal under it, of a dataclass and its bases."""
-    texts: dict[str, str] = {}
-    for owner in reversed(config_type.__mro__):
-        if not dataclasses.is_dataclass(owner):
-            continue
-        tree = ast.parse(textwrap.dedent(inspect.getsource(owner)))
-        body = typing.cast(ast.ClassDef, tree.body[0]).body
-        for statement, following in itertools.pairwise(body):
-            if (
-                isinstance(statement, ast.AnnAssign)
-                and isinstance(statement.target, ast.Name)
-                and isinstance(following, ast.Expr)
-                and isinstance(following.value, ast.Constant)
-                and isinstance(following.value.value, str)
-            ):
-                texts[statement.target.id] = inspect.cleandoc(following.value.value)
-    return texts
 
 
 def _default_of(field: dataclasses.Field[Any]) -> Any:

@@ -61,7 +61,9 @@ def write_figure(
     figure = Figure(figsize=(13.0, 4.6), layout="constrained", facecolor="white")
     canvas = FigureCanvasAgg(figure)
     scene, curves, finals = figure.subplots(1, 3, gridspec_kw={"width_ratios": [1.35, 1.2, 0.8]})
-    scene.imshow(scene_picture(renderer, learned))
+    picture = scene_picture(renderer, learned)
+    height, width = picture.shape[:2]
+    scene.imshow(picture[height // 12 : -height // 5, width // 6 : -width // 5])
     scene.set_title("the virtual arm and the paths of its tool")
     scene.axis("off")
     _plot_errors(curves, learned, scripted)
@@ -92,7 +94,10 @@ def _plot_finals(axes: Any, learned: Sequence[ReachTrace], scripted: Sequence[Re
     axes.axhline(10.0, color=ORANGE, linewidth=1.2, linestyle="--")
     axes.set_xticks(range(len(groups)), [name for name, _ in groups])
     axes.set(
-        ylabel="final distance [mm]", title="red: failed; bar: median", xlim=(-0.6, len(groups) - 0.4), ylim=(0, None)
+        ylabel="final distance [mm]",
+        title="where it ended (bar: median)",
+        xlim=(-0.6, len(groups) - 0.4),
+        ylim=(0, None),
     )
     axes.grid(visible=True, axis="y", alpha=0.25)
 

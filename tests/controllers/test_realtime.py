@@ -26,7 +26,7 @@ def test_priority_is_raised_and_given_back(scheduler):
         assert thread.granted and thread.refusal == ""
         assert gc.get_freeze_count() > 0
     assert scheduler == [(os.SCHED_FIFO, 40), (os.SCHED_OTHER, 0)]
-    assert not thread.granted and gc.get_freeze_count() == 0
+    assert thread.granted and gc.get_freeze_count() == 0
 
 
 @pytest.mark.parametrize(("error", "words"), [(PermissionError(1, "no"), "ulimit -r 40"), (OSError(22, "bad"), "bad")])
