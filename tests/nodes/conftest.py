@@ -86,7 +86,7 @@ def start_driver(start, tmp_path):
 
     def begin(**parameters: object):
         log = tmp_path / "calls.jsonl"
-        defaults = {"robot": "fake_robot:ROBOT", "driver__log": str(log), "diagnostics_rate_hz": 10.0}
+        defaults = {"robot": "graph_robot:ROBOT", "driver__log": str(log), "diagnostics_rate_hz": 10.0}
         driver = start("driver_node", **(defaults | parameters))
         return driver, log
 

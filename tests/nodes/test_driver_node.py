@@ -5,8 +5,8 @@ import signal
 
 import numpy as np
 import pytest
-from fake_robot import SPEC
 from graph import position_of
+from graph_robot import SPEC
 from lifecycle_msgs.msg import State, Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from std_srvs.srv import Trigger

@@ -9,8 +9,8 @@ from hardware.errors import ContractMismatchError, ProtocolError
 
 pytestmark = pytest.mark.graph
 
-TASK = {"task": "fake_robot:FakeTask", "pause_s": 0.1}
-SLOW = {"task": "fake_robot:SlowTask", "pause_s": 0.1, "to_start": False, "state_age_max_s": 1.5}
+TASK = {"task": "graph_robot:FakeTask", "pause_s": 0.1}
+SLOW = {"task": "graph_robot:SlowTask", "pause_s": 0.1, "to_start": False, "state_age_max_s": 1.5}
 
 
 def lines(path):
@@ -117,7 +117,7 @@ def test_a_policy_that_cannot_be_read_is_one_clear_line(start, tmp_path):
 def test_robots_are_compared_field_by_field():
     import dataclasses
 
-    from fake_robot import SPEC, FakeTask
+    from graph_robot import SPEC, FakeTask
 
     from robostack.nodes.policy_node import require_same_robot
 

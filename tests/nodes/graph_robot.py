@@ -82,7 +82,7 @@ class FakeRobot:
             file.write(json.dumps({"call": what, "pid": os.getpid(), "position": self._position.tolist()}) + "\n")
 
 
-ROBOT = RobotEntry(SPEC, Path("none.xml"), "fake_robot:FakeRobot", "fake_robot:FakeConfig", "for tests")
+ROBOT = RobotEntry(SPEC, Path("none.xml"), "graph_robot:FakeRobot", "graph_robot:FakeConfig", "for tests")
 
 
 class FakeTask(Task):
