@@ -5,17 +5,16 @@ from __future__ import annotations
 import threading
 from collections import deque
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal, Protocol
 
 from controllers.histogram import DurationHistogram
 from controllers.pacing import Pacer
 from controllers.realtime import SPIN_S, RealtimeThread
-from controllers.reference import JointReference
-from controllers.safety import SafetyAction, SafetyFilter, SafetyReason
-from controllers.tracking import TrackingController
+from controllers.reference import BaseReference, JointReference
+from controllers.safety import Filtered, SafetyAction, SafetyReason
 from hardware.clock import Clock, SystemClock
 from hardware.errors import DeviceError, DeviceFaultError, RobostackError
-from hardware.records import JointCommand, RobotMode, RobotState
+from hardware.records import RobotMode, RobotState
 from hardware.robot import Robot
 
 _JOIN_TIMEOUT_S = 2.0
@@ -47,10 +46,10 @@ class LoopSample:
     """Monotonic time of the cycle [s]."""
     state: RobotState
     """The measurement it began with (the last one, where reading failed)."""
-    requested: JointCommand | None
-    """What the controller asked for; None where none was computed."""
-    executed: JointCommand | None
-    """What the device was given; None where nothing was sent."""
+    requested: Any
+    """What the controller asked for, a JointCommand or a BaseCommand; None where none was computed."""
+    executed: Any
+    """What the device was given, of the same kind; None where nothing was sent."""
     action: SafetyAction
     """What the safety filter did."""
     reasons: tuple[SafetyReason, ...]
@@ -89,6 +88,49 @@ class _Hold:
     """Put into the mailbox to drop the reference."""
 
 
+class Controller(Protocol):
+    """What the loop asks of a controller of joints (`TrackingController`) or of a base (`BaseTrackingController`)."""
+
+    def reset(self, state: RobotState) -> None:
+        """Forget the reference; begin at `state`, coming to rest from its velocity."""
+        ...
+
+    def check(self, reference: Any) -> None:
+        """Refuse a reference that cannot be followed. May be called from any thread.
+
+        Raises:
+            ConfigError: wrong kind, mode or shape.
+            NonFiniteError: it contains a number that is not finite.
+        """
+        ...
+
+    def set_reference(self, reference: Any) -> None:
+        """Follow `reference` from now on."""
+        ...
+
+    def update(self, state: RobotState, now_s: float) -> Any:
+        """The command of the control cycle at `now_s` [s]."""
+        ...
+
+
+class Filter(Protocol):
+    """What the loop asks of a safety filter, of joints (`SafetyFilter`) or of a base (`BaseSafetyFilter`)."""
+
+    counts: dict[SafetyReason, int]
+
+    def reset(self, state: RobotState | None = None) -> None:
+        """Release a latched stop and begin at `state`."""
+        ...
+
+    def apply(self, command: Any, state: RobotState, reference_age_s: float, now_s: float) -> Filtered:
+        """What to send, what was done and why."""
+        ...
+
+    def executed(self, state: RobotState) -> RobotState:
+        """`state` as if the robot were exactly where it was told to be."""
+        ...
+
+
 class ControlLoop:
     """Runs a controller and the safety filter against one robot, in an own thread or step by step.
 
@@ -107,8 +149,8 @@ class ControlLoop:
     def __init__(
         self,
         robot: Robot,
-        controller: TrackingController,
-        safety: SafetyFilter,
+        controller: Controller,
+        safety: Filter,
         clock: Clock | None = None,
         config: LoopConfig | None = None,
     ) -> None:
@@ -123,8 +165,8 @@ class ControlLoop:
         self._realtime = RealtimeThread(None)
         self._thread: threading.Thread | None = None
         self._stopping = threading.Event()
-        self._mailbox: JointReference | _Hold | None = None
-        self._reference: JointReference | None = None
+        self._mailbox: JointReference | BaseReference | _Hold | None = None
+        self._reference: JointReference | BaseReference | None = None
         self._restart = False
         self._fault: str | None = None
         self._latest: LoopSample | None = None
@@ -184,7 +226,7 @@ class ControlLoop:
         self._thread = None
         self.robot.stop()
 
-    def set_reference(self, reference: JointReference) -> None:
+    def set_reference(self, reference: JointReference | BaseReference) -> None:
         """Follow `reference` from the next cycle on; replaces one not yet taken. From any thread, without waiting.
 
         A reference without a time of creation is stamped now. It is stale once its horizon has passed.
@@ -258,8 +300,8 @@ class ControlLoop:
         """
         now = self.clock.now()
         last = self.latest()
-        requested: JointCommand | None = None
-        executed: JointCommand | None = None
+        requested: Any = None
+        executed: Any = None
         action = SafetyAction.STOP
         reasons: tuple[SafetyReason, ...] = (SafetyReason.DEVICE_FAULT,)
         state = last.state
@@ -311,16 +353,16 @@ class ControlLoop:
     def _take_reference(self) -> None:
         """Hand the newest reference to the controller."""
         reference, self._mailbox = self._mailbox, None
-        if isinstance(reference, JointReference):
-            self._reference = reference
-            self.controller.set_reference(reference)
-        elif reference is not None:
+        if isinstance(reference, _Hold):
             self._reference = None
             self._follow_executed(self.latest().state)
+        elif reference is not None:
+            self._reference = reference
+            self.controller.set_reference(reference)
 
     def _follow_executed(self, state: RobotState) -> None:
         """Let the controller come to rest from what is executed, not from what it had planned."""
-        self.controller.reset(replace(state, joint_position=self.safety.position, joint_velocity=self.safety.velocity))
+        self.controller.reset(self.safety.executed(state))
 
     def _reference_age(self, now: float) -> float:
         """Time since the reference's horizon ended [s]; without a reference the robot rests, and nothing is late."""

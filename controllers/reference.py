@@ -42,3 +42,17 @@ class ToolReference:
     """Time until the next reference is expected [s]."""
     created_s: float = 0.0
     """Monotonic time of creation [s]."""
+
+
+@dataclass(frozen=True, slots=True)
+class BaseReference:
+    """A velocity for a mobile base, in its own frame."""
+
+    linear_velocity: float
+    """Speed forwards [m/s]; negative: backwards."""
+    yaw_rate: float
+    """[rad/s], positive: to the left. A car needs speed for it: the curvature is the yaw rate over the speed."""
+    horizon_s: float
+    """Time until the next reference is expected [s]."""
+    created_s: float = 0.0
+    """Monotonic time of creation [s]; its age decides whether the reference is stale."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from enum import Enum
+from typing import Any
 
 import numpy as np
 
@@ -52,6 +53,7 @@ class SafetyReason(Enum):
     NON_FINITE_STATE = "non-finite state"
     MALFORMED_COMMAND = "malformed command"
     DEVICE_FAULT = "device fault"
+    CONTACT = "contact"
 
 
 @dataclass(frozen=True)
@@ -84,8 +86,8 @@ class SafetyConfig:
 class Filtered:
     """Result of one cycle."""
 
-    command: JointCommand | None
-    """What to send; None with action STOP."""
+    command: Any
+    """What to send, of the kind that was asked for (`JointCommand`, `BaseCommand`); None with action STOP."""
     action: SafetyAction
     """What was done."""
     reasons: tuple[SafetyReason, ...]
@@ -144,6 +146,10 @@ class SafetyFilter:
     def velocity(self) -> FloatArray:
         """Velocity of the executed set-point, (n,) [rad/s]."""
         return self._speed
+
+    def executed(self, state: RobotState) -> RobotState:
+        """`state` as if the robot were exactly where it was told to be: what a controller goes on from."""
+        return replace(state, joint_position=self._position, joint_velocity=self._speed)
 
     def reset(self, state: RobotState | None = None) -> None:
         """Release a latched stop and begin at `state` (None: at the next one given to `apply`)."""

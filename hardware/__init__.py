@@ -5,12 +5,13 @@ from hardware.clock import Clock, SystemClock, VirtualClock
 from hardware.records import BaseCommand, JointCommand, RobotMode, RobotState
 from hardware.registry import Registry
 from hardware.robot import ROBOTS, Robot, RobotEntry
-from hardware.spec import JointSpec, RobotSpec
+from hardware.spec import BaseSpec, JointSpec, RobotSpec
 from hardware.teleoperator import OperatorCommand, OperatorEvent, Teleoperator
 
 __all__ = [
     "ROBOTS",
     "BaseCommand",
+    "BaseSpec",
     "Camera",
     "CameraFrame",
     "CameraIntrinsics",

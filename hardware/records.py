@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
 
@@ -54,6 +55,8 @@ class RobotState:
     """What the device can do now; one value, also for a batch."""
     detail: str = ""
     """The device's own words for `mode`."""
+    contacts: Mapping[str, bool] | None = None
+    """Switches that feel the surroundings (bumpers, cliffs, wheel drops) by name: whether each is on now."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, cast
 
-from hardware.records import JointCommand, RobotState
+from hardware.records import RobotState
 from hardware.registry import Registry, load_object
 from hardware.spec import RobotSpec
 
@@ -43,8 +43,8 @@ class Robot(Protocol):
         """
         ...
 
-    def send(self, command: JointCommand) -> None:
-        """Hand one command to the device.
+    def send(self, command: Any) -> None:
+        """Hand one command to the device: a `JointCommand`, or a `BaseCommand` where `spec.base` is given.
 
         Raises:
             DeviceNotConnectedError: the connection is not open, or broke.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -45,6 +46,37 @@ class JointSpec:
 
 
 @dataclass(frozen=True)
+class BaseSpec:
+    """A base that drives on wheels. Its own frame: x forward, y left, z up, on the floor between the driven wheels."""
+
+    kind: Literal["differential", "car"]
+    """"differential" turns on the spot; "car" steers, so that its yaw rate is speed times curvature."""
+    forward_max: float
+    """Largest speed forwards [m/s]."""
+    backward_max: float
+    """Largest speed backwards, positive [m/s]."""
+    yaw_rate_max: float
+    """Largest yaw rate to either side [rad/s]."""
+    acceleration_max: float
+    """Largest acceleration away from rest [m/s^2]."""
+    deceleration_max: float
+    """Largest acceleration towards rest [m/s^2]."""
+    yaw_acceleration_max: float
+    """Largest angular acceleration [rad/s^2]."""
+    wheelbase: float = 0.0
+    """Distance of the axles of a car [m]."""
+    steering_max: float = 0.0
+    """Largest steering angle of a car, of a wheel in its middle, to either side [rad]."""
+    front_contacts: tuple[str, ...] = ()
+    """Contacts (`RobotState.contacts`) that, while on, forbid to drive forwards."""
+
+    @property
+    def curvature_max(self) -> float:
+        """Largest curvature of the path [1/m]: tan(steering_max) / wheelbase for a car, else unlimited."""
+        return math.tan(self.steering_max) / self.wheelbase if self.kind == "car" else math.inf
+
+
+@dataclass(frozen=True)
 class RobotSpec:
     """A robot: readable before connecting, and the same for the simulated and the physical one."""
 
@@ -66,6 +98,8 @@ class RobotSpec:
     """Upper corner of the box the tool must stay in, in the base frame [m]."""
     state_age_max_s: float = 0.05
     """A measurement older than this stops the robot [s]."""
+    base: BaseSpec | None = None
+    """What drives, for a robot that takes `BaseCommand`; its `joints` may be empty."""
     sources: tuple[str, ...] = ()
     """Where the numbers come from."""
 
