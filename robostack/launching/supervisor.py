@@ -7,6 +7,7 @@ index and a folder for logs.
 from __future__ import annotations
 
 import ctypes
+import importlib.util
 import os
 import signal
 import subprocess
@@ -19,7 +20,7 @@ from pathlib import Path
 
 import yaml
 
-from hardware.errors import ConfigError, DeviceError
+from hardware.errors import ConfigError, DeviceError, MissingExtraError
 from robostack.launching.description import NodeSpec, ParameterValue, ProcessSpec
 from robostack.nodes.profile import profile_environment
 
@@ -111,7 +112,10 @@ class Supervisor:
 
         Raises:
             DeviceError: a helper process ended or did not get ready in time; the others have been ended.
+            MissingExtraError: there are nodes to start but no rclpy; nothing has been started.
         """
+        if any(isinstance(item, NodeSpec) for item in self.items) and importlib.util.find_spec("rclpy") is None:
+            raise MissingExtraError("rclpy", "ros", "starting ROS 2 nodes")
         environment = child_environment(self.config)
         for item in self.items:
             if self._stop.is_set():

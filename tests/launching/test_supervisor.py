@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from hardware.errors import ConfigError, DeviceError
+from hardware.errors import ConfigError, DeviceError, MissingExtraError
 from robostack.launching.description import NodeSpec, ProcessSpec
 from robostack.launching.supervisor import (
     Supervisor,
@@ -192,3 +192,12 @@ def test_the_command_of_a_node_carries_name_namespace_and_remappings():
         *("-m", "m", "--ros-args", "-r", "__node:=driver", "-r", "__ns:=/left"),
         *("-r", "joint_states:=states", "-p", "a.b:=1"),
     ]
+
+
+def test_without_rclpy_nothing_is_started_and_the_extra_is_named(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    items = [ProcessSpec("helper", "helper_child"), NodeSpec("node", "node_child")]
+    supervisor = Supervisor(items, lambda *_: None)
+    with pytest.raises(MissingExtraError, match=r"robostack-learning\[ros\]"):
+        supervisor.run()
+    assert supervisor.statuses() == {}
