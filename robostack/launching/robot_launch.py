@@ -14,12 +14,14 @@ from robostack.launching.parameter_file import parameters_of
 from sim.devices.device import DEVICES, DeviceEntry
 
 
-def robot_launch(robot: str, task: str, parameter_file: Path | None = None, address: str = "host") -> LaunchDescription:
+def robot_launch(
+    robot: str, task: str = "", parameter_file: Path | None = None, address: str = "host"
+) -> LaunchDescription:
     """A driver node, optionally a virtual device under it and a policy node on top.
 
     Args:
         robot: registry name; its virtual device, if it has one, is registered under the same name.
-        task: default task of the policy.
+        task: default task of the policy; "" for a robot that is launched without one, such as a mobile base.
         parameter_file: ROS parameter file of the nodes; the arguments of the launch file win over it.
         address: field of the driver's configuration that says where the robot is ("host", "port"); the argument of
             the launch file has the same name.
@@ -28,15 +30,9 @@ def robot_launch(robot: str, task: str, parameter_file: Path | None = None, addr
         Argument("virtual", "false", "start a virtual device and drive that one", ("false", "true")),
         Argument(address, "", "address of the robot; empty, with virtual: where the virtual device listens by default"),
         Argument("virtual_seed", "0", "seed of the hidden dynamics of the virtual device, where it has such a seed"),
-        Argument("task", task, "task that the policy runs"),
-        Argument("policy", "", "checkpoint folder, ONNX file, or 'scripted'; empty: only the driver"),
-        Argument("episodes", "10", "number of episodes"),
-        Argument("seed", "0", "seed of start poses and goals"),
-        Argument("to_start", "true", "begin each episode with a slow motion to a start pose", ("true", "false")),
-        Argument("pause_s", "0.5", "rest before each episode [s]"),
-        Argument("results_path", "", "file that gets one line of JSON per episode; empty: none"),
+        *(_policy_arguments(task) if task else ()),
         Argument("report_path", "", "file for the driver's JSON report; empty: none"),
-        Argument("namespace", "", "ROS namespace of both nodes"),
+        Argument("namespace", "", "ROS namespace of the nodes"),
         Argument("params_file", str(parameter_file or ""), "ROS parameter file; empty: the nodes' defaults"),
     )
 
@@ -54,12 +50,26 @@ def robot_launch(robot: str, task: str, parameter_file: Path | None = None, addr
         else:
             raise ConfigError(f"give the address of the robot, {address}:=..., or start a virtual one, virtual:=true")
         items.append(NodeSpec("driver", "robostack.nodes.driver_node", driver, namespace=values["namespace"]))
-        if values["policy"]:
+        if values.get("policy"):
             policy = (parameters_of(file, "policy") if file else {}) | _policy(values)
             items.append(NodeSpec("policy", "robostack.nodes.policy_node", policy, namespace=values["namespace"]))
         return items
 
-    return LaunchDescription(f"{robot}, physical or virtual, with an optional policy", arguments, describe)
+    optional = ", with an optional policy" if task else ""
+    return LaunchDescription(f"{robot}, physical or virtual{optional}", arguments, describe)
+
+
+def _policy_arguments(task: str) -> tuple[Argument, ...]:
+    """What the policy node is started with."""
+    return (
+        Argument("task", task, "task that the policy runs"),
+        Argument("policy", "", "checkpoint folder, ONNX file, or 'scripted'; empty: only the driver"),
+        Argument("episodes", "10", "number of episodes"),
+        Argument("seed", "0", "seed of start poses and goals"),
+        Argument("to_start", "true", "begin each episode with a slow motion to a start pose", ("true", "false")),
+        Argument("pause_s", "0.5", "rest before each episode [s]"),
+        Argument("results_path", "", "file that gets one line of JSON per episode; empty: none"),
+    )
 
 
 def _virtual(robot: str, address: str, values: Mapping[str, str]) -> tuple[ProcessSpec, dict[str, ParameterValue]]:

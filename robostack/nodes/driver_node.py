@@ -1,11 +1,12 @@
-"""The driver node of any joint robot: the fast loop in a thread of its own, ROS at its edge.
+"""The driver node of any robot of joints, or on wheels: the fast loop in a thread of its own, ROS at its edge.
 
 Tracking controller, safety filter and driver run together in that thread; ROS brings set-points in (the newest one
 counts) and measurements out. Whether a set-point is stale is decided in the loop by its time stamp. The robot is
 stopped on every way out of this process, before ROS is.
 
-Publishes `joint_states`, `tool_pose` (robots with a tool), `diagnostics` and, latched, `robot_spec`. Subscribes
-`joint_trajectory`, one point per message, from one sender at a time (`header.frame_id`). Services `~/stop`, `~/reset`.
+Publishes `joint_states`, `tool_pose` (robots with a tool), `odom` (robots on wheels), `diagnostics` and, latched,
+`robot_spec`. Subscribes `joint_trajectory`, one point per message, or `cmd_vel`, from one sender at a time
+(`header.frame_id`). Services `~/stop`, `~/reset`.
 """
 
 from __future__ import annotations
@@ -14,27 +15,30 @@ import atexit
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
-from geometry_msgs.msg import PoseStamped
+from geometry_msgs.msg import PoseStamped, Twist, TwistStamped
+from nav_msgs.msg import Odometry
 from rclpy.event_handler import SubscriptionEventCallbacks
 from sensor_msgs.msg import JointState
-from std_msgs.msg import String
+from std_msgs.msg import Header, String
 from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
 from controllers.loop import ControlLoop, LoopConfig
+from controllers.reference import BaseReference, JointReference
 from controllers.safety import SafetyConfig
 from hardware.errors import ConfigError, DeviceError, NonFiniteError, ProtocolError
 from hardware.records import RobotState
 from hardware.registry import load_object
 from hardware.robot import ROBOTS, Robot, RobotEntry
 from robostack.files import write_text
+from robostack.nodes.base_messages import base_reference_from_message, is_rest, odometry_to_message
 from robostack.nodes.claim import CommandClaim
 from robostack.nodes.clock_bridge import ClockBridge
 from robostack.nodes.control import come_to_rest, figures_of, open_loop, report_of
@@ -65,6 +69,10 @@ class DriverNodeConfig:
     """Rate at which diagnostics are published [Hz]; a fault is published at once."""
     claim_silence_s: float = 1.0
     """A sender of commands that is silent for this long gives up its claim [s]."""
+    cmd_vel_stamped: bool = True
+    """Robots on wheels: whether `cmd_vel` is a TwistStamped; otherwise a Twist, whose age nobody can check."""
+    cmd_vel_horizon_s: float = 0.2
+    """Robots on wheels: time for which a velocity command is valid [s]."""
     report_path: str = ""
     """File for a JSON report of the session, written when the node deactivates; empty: none."""
 
@@ -127,7 +135,8 @@ class DriverNode(ManagedNode):
         self._halted = ""
         if self._loop is not None:
             self._loop.start()
-        self.get_logger().info(f"ready: {self.spec.name} holds its pose; commands are taken on 'joint_trajectory'")
+        topic = "joint_trajectory" if self.spec.joints else "cmd_vel"
+        self.get_logger().info(f"ready: {self.spec.name} holds its pose; commands are taken on '{topic}'")
 
     def deactivate(self) -> None:
         """Bring the robot to rest and stop it; write the report."""
@@ -152,20 +161,19 @@ class DriverNode(ManagedNode):
         self._robot = self._loop = None
 
     def _open_topics(self) -> None:
-        self._states = self._publisher(JointState, "joint_states", "state")
+        self._states = self._publisher(JointState, "joint_states", "state") if self.spec.joints else None
+        self._odometry = self._publisher(Odometry, "odom", "state") if self.spec.base else None
         self._tools = self._publisher(PoseStamped, "tool_pose", "state") if self.spec.tool_frame else None
         self._diagnostics = self._publisher(DiagnosticArray, "diagnostics", "status")
         descriptions = self._publisher(String, "robot_spec", "description")
         descriptions.publish(String(data=json.dumps(asdict(self.spec))))
-        events = SubscriptionEventCallbacks(deadline=self._on_deadline, liveliness=self._on_liveliness)
-        subscription = self.create_subscription(
-            JointTrajectory,
-            "joint_trajectory",
-            self._on_command,
-            qos("command", "subscription"),
-            event_callbacks=events,
-        )
-        self._entities.append((self.destroy_subscription, subscription))
+        if self.spec.joints:
+            events = SubscriptionEventCallbacks(deadline=self._on_deadline, liveliness=self._on_liveliness)
+            self._subscribe(JointTrajectory, "joint_trajectory", "command", self._on_trajectory, event_callbacks=events)
+        elif self.config.cmd_vel_stamped:
+            self._subscribe(TwistStamped, "cmd_vel", "velocity", self._on_twist_stamped)
+        else:
+            self._subscribe(Twist, "cmd_vel", "velocity", self._on_twist)
         for name, answer in (("~/stop", self._on_stop), ("~/reset", self._on_reset)):
             self._entities.append((self.destroy_service, self.create_service(Trigger, name, answer)))
         for rate_hz, tick in (
@@ -179,6 +187,10 @@ class DriverNode(ManagedNode):
         self._entities.append((self.destroy_publisher, publisher))
         return publisher
 
+    def _subscribe(self, kind: Any, topic: str, channel: str, take: Callable[[Any], None], **options: Any) -> None:
+        subscription = self.create_subscription(kind, topic, take, qos(channel, "subscription"), **options)
+        self._entities.append((self.destroy_subscription, subscription))
+
     def _publish_state(self) -> None:
         state = self._newest_state()
         if state is None or float(state.capture_time_s) == self._published_s:
@@ -188,15 +200,41 @@ class DriverNode(ManagedNode):
         tool = tool_to_message(state, self.spec, stamp)
         if tool is not None and self._tools is not None:
             self._tools.publish(tool)
+        odometry = odometry_to_message(state, self.spec, stamp) if self._odometry is not None else None
+        if odometry is not None and self._odometry is not None:
+            self._odometry.publish(odometry)
         message = state_to_message(state, self.spec, stamp)
         self.latency.sent(stamp_to_ns(stamp), time.monotonic())
-        self._states.publish(message)
+        if self._states is not None:
+            self._states.publish(message)
         if self._fault() != self._reported_fault:
             self._publish_diagnostics()
 
-    def _on_command(self, message: JointTrajectory) -> None:
+    def _on_trajectory(self, message: JointTrajectory) -> None:
+        def reference(created_s: float) -> JointReference:
+            return reference_from_message(message, self.spec, created_s)
+
+        # As in ros2_control: a trajectory without points means stay where you are. The robot is free again.
+        self._on_command(message.header, reference if message.points else None)
+        if not message.points and self.claim.owner == (message.header.frame_id or "(unnamed)"):
+            self.claim.release()
+
+    def _on_twist_stamped(self, message: TwistStamped) -> None:
+        def reference(created_s: float) -> BaseReference:
+            return base_reference_from_message(message.twist, self.spec, self.config.cmd_vel_horizon_s, created_s)
+
+        if stamp_to_ns(message.header.stamp) == 0:  # typed by hand on a command line
+            message.header.stamp = self.get_clock().now().to_msg()
+        # Standing still needs no further commands: zero is never stale.
+        self._on_command(message.header, None if is_rest(message.twist) else reference)
+
+    def _on_twist(self, message: Twist) -> None:
+        self._on_twist_stamped(TwistStamped(twist=message))
+
+    def _on_command(self, header: Header, reference: Callable[[float], JointReference | BaseReference] | None) -> None:
+        """Take one command, from the sender `header.frame_id`; without a reference it means come to rest."""
         now_s = time.monotonic()
-        sender = message.header.frame_id or "(unnamed)"
+        sender = header.frame_id or "(unnamed)"
         loop = self._loop
         if loop is None or not loop.running or not self.active:
             return
@@ -207,15 +245,12 @@ class DriverNode(ManagedNode):
                 )
             return
         self._counts["commands"] += 1
-        self.latency.answered(stamp_to_ns(message.header.stamp), now_s)
-        if not message.points:
-            # As in ros2_control: a trajectory without points means stay where you are. The robot is free again.
+        self.latency.answered(stamp_to_ns(header.stamp), now_s)
+        if reference is None:
             loop.hold()
-            self.claim.release()
             return
         try:
-            created_s = self.bridge.monotonic(message.header.stamp)
-            loop.set_reference(reference_from_message(message, self.spec, created_s))
+            loop.set_reference(reference(self.bridge.monotonic(header.stamp)))
         except NonFiniteError as error:
             self._halt(f"command of '{sender}': {error}")
         except (ProtocolError, ConfigError) as error:

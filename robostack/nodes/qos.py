@@ -43,12 +43,14 @@ CHANNELS = {
     "command": Channel(
         publisher_reliable=False, subscription_reliable=False, depth=1, deadline_s=0.2, lifespan_s=0.2, lease_s=1.0
     ),
+    # Every velocity source of ROS must match, and most offer neither a deadline nor a lease.
+    "velocity": Channel(publisher_reliable=True, subscription_reliable=False, depth=1),
     "status": Channel(publisher_reliable=True, subscription_reliable=True, depth=10),
     "description": Channel(publisher_reliable=True, subscription_reliable=True, depth=1, latched=True),
     "events": Channel(publisher_reliable=True, subscription_reliable=True, depth=100, latched=True),
 }
-"""Kind of topic -> how it is transported. `state`: joint_states, tool_pose. `command`: joint_trajectory. `status`:
-diagnostics. `description`: robot_spec. `events`: episode_events."""
+"""Kind of topic -> how it is transported. `state`: joint_states, tool_pose, odom. `command`: joint_trajectory.
+`velocity`: cmd_vel. `status`: diagnostics. `description`: robot_spec. `events`: episode_events."""
 
 
 def qos(channel: str, end: End) -> QoSProfile:
