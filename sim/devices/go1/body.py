@@ -1,0 +1,144 @@
+"""The mechanics of the virtual Go1: MuJoCo at the motors' rate, with dynamics that clients are not told."""
+
+from __future__ import annotations
+
+from collections import deque
+
+import mujoco
+import numpy as np
+
+from hardware.arrays import FloatArray
+from hardware.go1 import GO1, SCENE
+from hardware.go1.spec import FOLDED_POSE, kind_of
+from sim.devices.go1.config import CYCLE_S, VirtualGo1Config
+from sim.devices.go1.wire import MOTORS, MotorOrder
+
+SERVO, DAMPING, OVERHEAT = 0x0A, 0x00, 0x08
+DAMPING_GAIN = 3.0
+"""Damping of a motor in its damping mode [Nm s/rad]; of the order seen when such robots sink down, not published."""
+_NO_POSITION, _NO_VELOCITY = 1e9, 15_000.0
+_HUNG_HEIGHT_M = 0.6
+_SETTLE_S = 1.5
+# Order of the motors on the wire, written out once more here, apart from the driver's.
+JOINTS = tuple(f"{leg}_{part}_joint" for leg in ("FR", "FL", "RR", "RL") for part in ("hip", "thigh", "calf"))
+FEET = ("FR_foot", "FL_foot", "RR_foot", "RL_foot")
+
+
+class Body:
+    """One quadruped on its floor and its twelve motors, each with the law tau + kp (q* - q) + kd (dq* - dq).
+
+    Args:
+        config: dynamics, seed and posture at power-up.
+    """
+
+    def __init__(self, config: VirtualGo1Config) -> None:
+        self.dynamics = dynamics = config.body_dynamics()
+        self._hung = config.posture == "hung"
+        self._rng = np.random.default_rng(config.seed)
+        self.model = _model(config)
+        self.data = mujoco.MjData(self.model)
+        self._qpos = np.array([self.model.joint(name).qposadr[0] for name in JOINTS])
+        self._qvel = np.array([self.model.joint(name).dofadr[0] for name in JOINTS])
+        self._act = np.array([self.model.actuator(name).id for name in JOINTS])
+        self._base = int(self.model.joint("floating_base").qposadr[0])
+        self._feet = np.array([self.model.geom(name).id for name in FEET])
+        self._force = np.zeros(6)
+        self.mode = np.zeros(MOTORS, dtype=np.uint8)
+        self.overheated = np.zeros(MOTORS, dtype=bool)
+        """Motors that have switched themselves off."""
+        damping = self.damping_order()
+        self._in_flight: deque[MotorOrder] = deque([damping] * round(dynamics.command_delay_s / CYCLE_S))
+        self.data.qpos[self._qpos] = [FOLDED_POSE[kind_of(name)] for name in JOINTS]
+        self.data.qpos[self._base + 2] = _HUNG_HEIGHT_M if self._hung else 0.12
+        for _ in range(round(_SETTLE_S / CYCLE_S)):
+            self.step(damping)
+
+    @staticmethod
+    def damping_order() -> MotorOrder:
+        """What the motors do when nobody commands them."""
+        zero = np.zeros(MOTORS)
+        return MotorOrder(np.full(MOTORS, DAMPING, dtype=np.uint8), zero, zero, zero, zero, zero)
+
+    def step(self, order: MotorOrder) -> None:
+        """One cycle of the motors and of physics."""
+        self._in_flight.append(order)
+        order = self._in_flight.popleft()
+        self.mode = np.where(self.overheated, OVERHEAT, order.mode).astype(np.uint8)
+        servo, off = self.mode == SERVO, self.overheated
+        kp = np.where(servo & (np.abs(order.q) < _NO_POSITION), order.kp, 0.0)
+        kd = np.where(servo & (np.abs(order.dq) < _NO_VELOCITY), order.kd, np.where(servo | off, 0.0, DAMPING_GAIN))
+        strength = self.dynamics.strength_factor
+        dq = np.where(servo, order.dq, 0.0)
+        tau = np.where(servo, order.tau, 0.0)
+        self.data.ctrl[self._act] = strength * (tau + kp * np.where(kp > 0.0, order.q, 0.0) + kd * dq)
+        self.model.actuator_biasprm[self._act, 1] = -strength * kp
+        self.model.actuator_biasprm[self._act, 2] = -strength * kd
+        if self._hung:
+            self.data.qpos[self._base : self._base + 7] = 0.0, 0.0, _HUNG_HEIGHT_M, 1.0, 0.0, 0.0, 0.0
+            self.data.qvel[:6] = 0.0
+        mujoco.mj_step(self.model, self.data)
+
+    def push(self, speed_m_s: float) -> None:
+        """Give the trunk a sideways velocity at once."""
+        self.data.qvel[1] += speed_m_s
+
+    @property
+    def position(self) -> FloatArray:
+        """Joint positions without noise, (12,) [rad]."""
+        return self.data.qpos[self._qpos].copy()
+
+    @property
+    def velocity(self) -> FloatArray:
+        """Joint velocities without noise, (12,) [rad/s]."""
+        return self.data.qvel[self._qvel].copy()
+
+    @property
+    def torque(self) -> FloatArray:
+        """Joint torques of the last cycle, (12,) [Nm]."""
+        return self.data.actuator_force[self._act].copy()
+
+    @property
+    def height(self) -> float:
+        """Height of the trunk's middle above the floor [m]."""
+        return float(self.data.qpos[self._base + 2])
+
+    def sensor(self, name: str) -> FloatArray:
+        """One sensor of the model, without noise."""
+        values: FloatArray = self.data.sensor(name).data.copy()
+        return values
+
+    def noisy(self, values: FloatArray, deviation: float) -> FloatArray:
+        """`values` with normal noise of standard deviation `deviation`."""
+        return values + deviation * self._rng.standard_normal(values.shape) if deviation > 0.0 else values
+
+    def foot_force(self) -> FloatArray:
+        """Normal force on each foot, (4,) [N], in the order of the legs."""
+        forces = np.zeros(len(self._feet))
+        for index in range(self.data.ncon):
+            found = np.flatnonzero(np.isin(self._feet, self.data.contact.geom[index]))
+            if len(found):
+                mujoco.mj_contactForce(self.model, self.data, index, self._force)
+                forces[found[0]] += self._force[0]
+        return forces
+
+
+def _model(config: VirtualGo1Config) -> mujoco.MjModel:
+    """The shipped scene with the hidden changes, its servos opened to torque, stiffness and damping."""
+    dynamics = config.body_dynamics()
+    spec = mujoco.MjSpec.from_file(str(SCENE))
+    if dynamics.payload_kg > 0.0:
+        load = spec.body(GO1.base_frame).add_body(name="hidden_payload", pos=[0.0, 0.0, 0.08])
+        load.mass, load.explicitinertial = dynamics.payload_kg, True
+        load.inertia = [dynamics.payload_kg * 0.05**2] * 3
+    model = spec.compile()
+    model.opt.timestep = CYCLE_S
+    model.body_mass *= dynamics.mass_factor
+    model.body_inertia *= dynamics.mass_factor
+    model.dof_frictionloss *= dynamics.friction_factor
+    for foot in FEET:
+        model.geom(foot).friction[0] = dynamics.foot_friction
+    model.actuator_gainprm[:, 0] = 1.0
+    model.actuator_biasprm[:, :3] = 0.0
+    model.actuator_ctrllimited[:] = 0
+    mujoco.mj_setConst(model, mujoco.MjData(model))
+    return model
