@@ -56,6 +56,7 @@ def serve(name: str, entry: DeviceEntry, config: object) -> int:
     try:
         device.start()
         where = {key: value for key, value in _fields(config).items() if key == "host" or key.endswith("port")}
+        where |= getattr(device, "addresses", {})  # what is known only once it runs, such as a pseudo terminal
         _say(f"ready {name} {json.dumps({**where, 'driver': dict(entry.driver_config(config))})}")
         _control(device, wake_read)
     finally:
