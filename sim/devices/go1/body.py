@@ -17,7 +17,7 @@ SERVO, DAMPING, OVERHEAT = 0x0A, 0x00, 0x08
 DAMPING_GAIN = 3.0
 """Damping of a motor in its damping mode [Nm s/rad]; of the order seen when such robots sink down, not published."""
 _NO_POSITION, _NO_VELOCITY = 1e9, 15_000.0
-_HUNG_HEIGHT_M = 0.6
+_HUNG_HEIGHT_M, _LYING_HEIGHT_M = 0.6, 0.12
 _SETTLE_S = 1.5
 # Order of the motors on the wire, written out once more here, apart from the driver's.
 JOINTS = tuple(f"{leg}_{part}_joint" for leg in ("FR", "FL", "RR", "RL") for part in ("hip", "thigh", "calf"))
@@ -33,14 +33,13 @@ class Body:
 
     def __init__(self, config: VirtualGo1Config) -> None:
         self.dynamics = dynamics = config.body_dynamics()
-        self._hung = config.posture == "hung"
         self._rng = np.random.default_rng(config.seed)
         self.model = _model(config)
         self.data = mujoco.MjData(self.model)
         self._qpos = np.array([self.model.joint(name).qposadr[0] for name in JOINTS])
         self._qvel = np.array([self.model.joint(name).dofadr[0] for name in JOINTS])
         self._act = np.array([self.model.actuator(name).id for name in JOINTS])
-        self._base = int(self.model.joint("floating_base").qposadr[0])
+        self._trunk = self.model.body(GO1.base_frame).id
         self._feet = np.array([self.model.geom(name).id for name in FEET])
         self._force = np.zeros(6)
         self.mode = np.zeros(MOTORS, dtype=np.uint8)
@@ -49,7 +48,8 @@ class Body:
         damping = self.damping_order()
         self._in_flight: deque[MotorOrder] = deque([damping] * round(dynamics.command_delay_s / CYCLE_S))
         self.data.qpos[self._qpos] = [FOLDED_POSE[kind_of(name)] for name in JOINTS]
-        self.data.qpos[self._base + 2] = _HUNG_HEIGHT_M if self._hung else 0.12
+        if config.posture == "lying":
+            self.data.qpos[self.model.joint("floating_base").qposadr[0] + 2] = _LYING_HEIGHT_M
         for _ in range(round(_SETTLE_S / CYCLE_S)):
             self.step(damping)
 
@@ -73,14 +73,12 @@ class Body:
         self.data.ctrl[self._act] = strength * (tau + kp * np.where(kp > 0.0, order.q, 0.0) + kd * dq)
         self.model.actuator_biasprm[self._act, 1] = -strength * kp
         self.model.actuator_biasprm[self._act, 2] = -strength * kd
-        if self._hung:
-            self.data.qpos[self._base : self._base + 7] = 0.0, 0.0, _HUNG_HEIGHT_M, 1.0, 0.0, 0.0, 0.0
-            self.data.qvel[:6] = 0.0
         mujoco.mj_step(self.model, self.data)
 
     def push(self, speed_m_s: float) -> None:
-        """Give the trunk a sideways velocity at once."""
-        self.data.qvel[1] += speed_m_s
+        """Give the trunk, where it is free, a sideways velocity at once."""
+        if self.model.nv > MOTORS:
+            self.data.qvel[1] += speed_m_s
 
     @property
     def position(self) -> FloatArray:
@@ -100,7 +98,7 @@ class Body:
     @property
     def height(self) -> float:
         """Height of the trunk's middle above the floor [m]."""
-        return float(self.data.qpos[self._base + 2])
+        return float(self.data.xpos[self._trunk, 2])
 
     def sensor(self, name: str) -> FloatArray:
         """One sensor of the model, without noise."""
@@ -130,6 +128,11 @@ def _model(config: VirtualGo1Config) -> mujoco.MjModel:
         load = spec.body(GO1.base_frame).add_body(name="hidden_payload", pos=[0.0, 0.0, 0.08])
         load.mass, load.explicitinertial = dynamics.payload_kg, True
         load.inertia = [dynamics.payload_kg * 0.05**2] * 3
+    if config.posture == "hung":
+        for key in spec.keys:
+            spec.delete(key)
+        spec.delete(spec.joint("floating_base"))
+        spec.body(GO1.base_frame).pos = [0.0, 0.0, _HUNG_HEIGHT_M]
     model = spec.compile()
     model.opt.timestep = CYCLE_S
     model.body_mass *= dynamics.mass_factor
