@@ -61,7 +61,7 @@ class EpisodeRecord:
     duration_s: float = 0.0
     """From the first action to the end [s]."""
     steps: dict[str, list[Any]] = field(default_factory=dict)
-    """Per step: time_s, action, reward, success, joint_position, joint_velocity, tool_position, and what the task
+    """Per step: time_s, action, reward, success, joint_position, joint_velocity, and what the task
     remembers (its target)."""
 
     def to_json(self) -> str:
@@ -186,7 +186,6 @@ class EpisodeRunner:
             success=success,
             joint_position=state.joint_position,
             joint_velocity=state.joint_velocity,
-            tool_position=state.tool_position,
             **self._memory,
         )
         if success and self.task.ends_on_success:

@@ -90,12 +90,6 @@ def tool_to_message(state: RobotState, spec: RobotSpec, stamp: Time) -> PoseStam
     return message
 
 
-def tool_from_message(message: PoseStamped) -> tuple[FloatArray, FloatArray]:
-    """Position (3,) [m] and orientation (4,), w x y z, of the tool."""
-    place, turn = message.pose.position, message.pose.orientation
-    return np.array([place.x, place.y, place.z]), np.array([turn.w, turn.x, turn.y, turn.z])
-
-
 def reference_to_message(reference: JointReference, spec: RobotSpec, stamp: Time, sender: str) -> JointTrajectory:
     """A set-point as trajectory of one point.
 

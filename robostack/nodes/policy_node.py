@@ -3,7 +3,7 @@
 It steps when a measurement arrives and a control period has passed, so that the policy always acts on fresh data; a
 timer only watches that measurements do arrive. It needs no deep-learning framework.
 
-Subscribes `joint_states`, `tool_pose`, `diagnostics`, `robot_spec`; publishes `joint_trajectory` and, latched,
+Subscribes `joint_states`, `diagnostics`, `robot_spec`; publishes `joint_trajectory` and, latched,
 `episode_events` (JSON). Everything is relative to the node's namespace, as in the driver node.
 """
 
@@ -20,7 +20,6 @@ from typing import Any
 
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from geometry_msgs.msg import PoseStamped
 from sensor_msgs.msg import JointState
 from std_msgs.msg import String
 from trajectory_msgs.msg import JointTrajectory
@@ -34,7 +33,7 @@ from robostack.contract import contract_of
 from robostack.files import write_text
 from robostack.nodes.clock_bridge import ClockBridge
 from robostack.nodes.lifecycle import ManagedNode
-from robostack.nodes.messages import reference_to_message, state_from_message, tool_from_message
+from robostack.nodes.messages import reference_to_message, state_from_message
 from robostack.nodes.parameters import configuration_from, refuse_unknown
 from robostack.nodes.qos import qos
 from robostack.nodes.run_node import run_node
@@ -89,7 +88,6 @@ class PolicyNode(ManagedNode):
         self._runner: EpisodeRunner | None = None
         self._state: RobotState | None = None
         self._stamp = Time()
-        self._tool: PoseStamped | None = None
         self._same_robot = False
         self._driver_level: bytes | None = None
         self._driver_text = ""
@@ -153,7 +151,6 @@ class PolicyNode(ManagedNode):
         self._events = self.create_publisher(String, "episode_events", qos("events", "publisher"))
         self._entities += [(self.destroy_publisher, self._commands), (self.destroy_publisher, self._events)]
         for kind, topic, channel, callback in (
-            (PoseStamped, "tool_pose", "state", self._on_tool),
             (JointState, "joint_states", "state", self._on_state),
             (DiagnosticArray, "diagnostics", "status", self._on_diagnostics),
             (String, "robot_spec", "description", self._on_spec),
@@ -162,9 +159,6 @@ class PolicyNode(ManagedNode):
             self._entities.append((self.destroy_subscription, subscription))
         timer = self.create_timer(min(task.control_period_s, 0.05), self._watch)
         self._entities.append((self.destroy_timer, timer))
-
-    def _on_tool(self, message: PoseStamped) -> None:
-        self._tool = message
 
     def _on_spec(self, message: String) -> None:
         if self._runner is None:
@@ -187,7 +181,7 @@ class PolicyNode(ManagedNode):
             return
         now_s = time.monotonic()
         try:
-            self._state = self._joined(message, runner.task)
+            self._state = state_from_message(message, runner.task.spec, self.bridge.monotonic(message.header.stamp))
         except ProtocolError as error:
             self._fail(str(error))
             return
@@ -198,21 +192,6 @@ class PolicyNode(ManagedNode):
         # The schedule is kept where possible and begun anew after a gap.
         self._next_s = self._next_s + period_s if now_s - self._next_s < period_s else now_s + period_s
         self._step(runner, self._state, now_s)
-
-    def _joined(self, message: JointState, task: Task) -> RobotState:
-        """The measurement, with the tool's pose if that was measured at the same time."""
-        state = state_from_message(message, task.spec, self.bridge.monotonic(message.header.stamp))
-        if self._tool is None or self._tool.header.stamp != message.header.stamp:
-            return state
-        position, quaternion = tool_from_message(self._tool)
-        return RobotState(
-            capture_time_s=state.capture_time_s,
-            joint_position=state.joint_position,
-            joint_velocity=state.joint_velocity,
-            joint_effort=state.joint_effort,
-            tool_position=position,
-            tool_quaternion=quaternion,
-        )
 
     def _step(self, runner: EpisodeRunner, state: RobotState, now_s: float) -> None:
         reference: JointReference | None
