@@ -7,6 +7,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from robostack.learning.networks import aligned_zeros
+
 
 class Adam:
     """w -= lr m^ / (sqrt(v^) + eps), bias-corrected (Kingma and Ba 2015, arXiv 1412.6980).
@@ -32,10 +34,20 @@ class Adam:
         dtype: type[np.floating] = np.float32,
     ) -> None:
         self.learning_rate, self.beta1, self.beta2, self.epsilon = learning_rate, beta1, beta2, epsilon
-        self.steps = 0
-        self.first = np.zeros(size if beta1 > 0.0 else 0, dtype=dtype)
-        self.second = np.zeros(size, dtype=dtype)
+        self.step_count = np.zeros(1, dtype=np.int64)
+        """Steps taken, (1,)."""
+        self.first = aligned_zeros(size if beta1 > 0.0 else 0, dtype)
+        self.second = aligned_zeros(size, dtype)
         self._scratch = np.zeros(size, dtype=dtype)
+
+    @property
+    def steps(self) -> int:
+        """Steps taken."""
+        return int(self.step_count[0])
+
+    @steps.setter
+    def steps(self, value: int) -> None:
+        self.step_count[0] = value
 
     def step(self, parameters: NDArray[np.floating], gradient: NDArray[np.floating]) -> None:
         """Move `parameters` (size,) against `gradient` (size,)."""

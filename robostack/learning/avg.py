@@ -1,8 +1,10 @@
 """Action Value Gradient: one transition in, one gradient step for actor and critic, transition dropped.
 
 Vasan et al., "Deep Policy Gradient Methods Without Batch Updates, Target Networks, or Replay Buffers", NeurIPS 2024,
-arXiv 2411.15370. The gradients are derived by hand; numpy only. Small matrix-vector products gain nothing from several
-BLAS threads and lose much to waiting: run with OPENBLAS_NUM_THREADS=1 (`robostack train` sets it).
+arXiv 2411.15370. The gradients are derived by hand. This file is the algorithm in numpy, and is what runs where no C
+compiler was there at installation; elsewhere avg_kernel.c computes the same on the same arrays, some ten times as fast.
+Small matrix-vector products gain nothing from several BLAS threads and lose much to waiting: run with
+OPENBLAS_NUM_THREADS=1 (`robostack train` sets it).
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from hardware.errors import CheckpointError, ConfigError, NonFiniteError
 from robostack.checkpoint import atomic_folder, load_arrays, load_policy, save_arrays, save_policy
 from robostack.contract import Contract, require_match
 from robostack.learning.adam import Adam
+from robostack.learning.kernel import KernelChoice, open_kernel
 from robostack.learning.learner import LearnerEntry, Transition
 from robostack.learning.networks import LEAK, Mlp, Pass, Vector
 from robostack.learning.normalization import RunningNormalizer
@@ -34,6 +37,10 @@ LEARNER = LearnerEntry(
 
 ANNEALED = 0.05
 """Fraction of the step sizes that is left after `anneal_steps`."""
+
+
+LAYOUT = 2
+"""Number of the order in which a checkpoint holds the networks' parameters."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +79,8 @@ class AvgConfig:
     """Decay per step of the running average of the actor, which is exported and acts without exploration; 0: none."""
     precision: Literal["float32", "float64"] = field(default="float32", repr=False)
     """Floating-point type of the networks."""
+    kernel: KernelChoice = "auto"
+    """What computes: "compiled" C, "numpy" (the same to rounding), or "auto": compiled where it is built."""
 
     def __post_init__(self) -> None:
         """Check ranges.
@@ -112,7 +121,7 @@ class Avg:
         self.normalizer = RunningNormalizer(num_observations)
         self.td_scale = TdScale(config.discount, config.reset_return_on_truncation)
         self.averaged = self.actor.parameters.copy() if config.average > 0.0 else self.actor.parameters
-        self._averaged_layers = self.actor.matrices(self.averaged)
+        self._averaged_layers = self.actor.stored(self.averaged)
         low, high = action_bounds(contract)
         self.low, self.high = low, high
         self.center, self.half = (low + high) / 2.0, (high - low) / 2.0
@@ -120,14 +129,17 @@ class Avg:
         self.steps = 0
         self.rejected = 0
         """Transitions not learned from because something was not finite."""
+        # Working memory: the actor at s and s', the critic at (s, a) and (s', a'), the draws a and a', and the last
+        # observation, as measured (undefined before the first) and normalised.
+        self.now, self.next = self.actor.new_pass(), self.actor.new_pass()
+        self.value, self.next_value = self.critic.new_pass(), self.critic.new_pass()
+        self.drawn, self.fresh = (SquashedGaussian(num_actions, config.variance) for _ in range(2))
+        self.perceived: FloatArray = np.full(num_observations, np.nan)
+        self.normalized: FloatArray = np.zeros(num_observations)
         self._num_actions = num_actions
-        self._now, self._next = self.actor.new_pass(), self.actor.new_pass()
-        self._value, self._next_value = self.critic.new_pass(), self.critic.new_pass()
-        self._drawn, self._next_drawn = (SquashedGaussian(num_actions, config.variance) for _ in range(2))
         self._acted = False
-        self._last_raw: FloatArray | None = None
-        self._last_normalized: FloatArray = np.zeros(num_observations)
         self._transition: Transition | None = None
+        self._kernel = open_kernel(config.kernel, self)
 
     def act(self, observation: Array, explore: bool = True) -> FloatArray:
         """An action for `observation` (num_observations,), within the contract's bounds, (num_actions,).
@@ -138,17 +150,12 @@ class Avg:
         Raises:
             NonFiniteError: the observation is not finite.
         """
-        observation = np.asarray(observation, dtype=np.float64)
-        if not np.all(np.isfinite(observation)):
-            raise NonFiniteError(f"the observation is not finite: {observation}")
         if not explore:
-            return self._mean_action(observation)
-        if self._last_raw is None or not np.array_equal(observation, self._last_raw):
-            self._perceive(observation)
-        self._now.inputs[0][:-1] = self._last_normalized
-        self._drawn.draw(self.actor.forward(self._now), self.rng)
+            return self._mean_action(_finite(observation))
+        self.rng.standard_normal(out=self.drawn.noise)
+        action = self._kernel.act(observation) if self._kernel else self._act(_finite(observation))
         self._acted = True
-        return self._to_bounds(self._drawn.action)
+        return action
 
     def observe(self, transition: Transition) -> None:
         """Take in what the last explored action led to.
@@ -169,56 +176,71 @@ class Avg:
         if self._transition is None:
             return {}
         transition, self._transition, self._acted = self._transition, None, False
-        next_observation = np.asarray(transition.next_observation, dtype=np.float64)
-        reward, terminated = float(transition.reward), bool(transition.terminated)
         self.steps += 1
-        if not (math.isfinite(reward) and np.all(np.isfinite(next_observation))):
-            self.rejected += 1
-            return {"rejected": float(self.rejected)}
-        observation = self._now.inputs[0][:-1]
-        self._perceive(next_observation)
-        return self._learn(observation, reward, terminated, bool(transition.truncated))
-
-    def _learn(self, observation: Vector, reward: float, terminated: bool, truncated: bool) -> dict[str, float]:
-        """The algorithm. s, a: `observation` and the drawn action; s', a': the last normalised one and a fresh draw."""
         self._anneal()
-        config, drawn, fresh = self.config, self._drawn, self._next_drawn
-        alpha, log_pi = self.alpha, drawn.log_probability
+        self.rng.standard_normal(out=self.fresh.noise)
+        learned, metrics = (self._kernel.update if self._kernel else self._learn)(
+            transition.next_observation,
+            float(transition.reward),
+            bool(transition.terminated),
+            bool(transition.truncated),
+            (self.alpha, self.actor_optimizer.learning_rate, self.critic_optimizer.learning_rate),
+        )
+        self.rejected += not learned
+        metrics["rejected"] = float(self.rejected)
+        return metrics
+
+    def _act(self, observation: FloatArray) -> FloatArray:
+        """Draw an action for `observation`."""
+        if not np.array_equal(observation, self.perceived):
+            self._perceive(observation)
+        self.now.inputs[0][:-1] = self.normalized
+        self.drawn.draw(self.actor.forward(self.now))
+        return self._to_bounds(self.drawn.action)
+
+    def _learn(
+        self,
+        next_observation: Array,
+        reward: float,
+        terminated: bool,
+        truncated: bool,
+        rates: tuple[float, float, float],
+    ) -> tuple[bool, dict[str, float]]:
+        """The algorithm, from s and a as `_act` left them; whether it was learned from, and the metrics."""
+        next_observation = np.asarray(next_observation, dtype=np.float64)
+        if not (math.isfinite(reward) and np.all(np.isfinite(next_observation))):
+            return False, {}
+        observation, config, drawn, fresh = self.now.inputs[0][:-1], self.config, self.drawn, self.fresh
+        self._perceive(next_observation)
+        alpha, log_pi = rates[0], drawn.log_probability
 
         # Scale of the error, with the entropy bonus in the reward.
         self.td_scale.update(reward - alpha * log_pi, terminated, truncated)
         sigma = self.td_scale.sigma()
 
         # delta = r + gamma (Q(s', a') - alpha log pi(a'|s')) - Q(s, a), with the current weights.
-        self._next.inputs[0][:-1] = self._last_normalized
-        fresh.draw(self.actor.forward(self._next), self.rng)
-        next_value = self._q(self._next_value, self._last_normalized, fresh.action) - alpha * fresh.log_probability
-        value = self._q(self._value, observation, drawn.action)
+        self.next.inputs[0][:-1] = self.normalized
+        fresh.draw(self.actor.forward(self.next))
+        next_value = self._q(self.next_value, self.normalized, fresh.action) - alpha * fresh.log_probability
+        value = self._q(self.value, observation, drawn.action)
         delta = reward + config.discount * (0.0 if terminated else next_value) - value
 
         # One backward pass of the critic gives dQ/da for the actor and dQ/dw for itself.
-        slope = self.critic.backward(self._value, np.ones(1))[-self._num_actions :]
+        slope = self.critic.backward(self.value, np.ones(1))[-self._num_actions :]
         # Actor loss: alpha log pi(a|s) - Q(s, a), through the drawn a.
-        self.actor.backward(self._now, drawn.loss_gradient(slope, alpha))
-        actor_gradient = self.actor.gradient(self._now)
+        self.actor.backward(self.now, drawn.loss_gradient(slope, alpha))
+        actor_gradient = self.actor.gradient(self.now)
         # Critic loss: (delta / sigma)^2.
-        critic_gradient = self.critic.gradient(self._value, scale=-2.0 * delta / sigma**2)
+        critic_gradient = self.critic.gradient(self.value, scale=-2.0 * delta / sigma**2)
 
         size = float(np.dot(actor_gradient, actor_gradient)) + float(np.dot(critic_gradient, critic_gradient))
-        if math.isfinite(size):
+        finite = math.isfinite(size)
+        if finite:
             self.actor_optimizer.step(self.actor.parameters, actor_gradient)
             self.critic_optimizer.step(self.critic.parameters, critic_gradient)
             if config.average > 0.0:
                 self.averaged += (1.0 - config.average) * (self.actor.parameters - self.averaged)
-        else:
-            self.rejected += 1
-        return {
-            "td_error": delta,
-            "sigma": sigma,
-            "value": value,
-            "log_probability": log_pi,
-            "rejected": float(self.rejected),
-        }
+        return finite, {"td_error": delta, "sigma": sigma, "value": value, "log_probability": log_pi}
 
     def _anneal(self) -> None:
         """Set step sizes and alpha for this step."""
@@ -241,12 +263,12 @@ class Avg:
     def _perceive(self, observation: FloatArray) -> None:
         """Take `observation` into the statistics and normalise it by them."""
         self.normalizer.update(observation)
-        self._last_raw = observation.copy()
-        self._last_normalized = self.normalizer.normalize(observation)
+        self.perceived[:] = observation
+        self.normalized[:] = self.normalizer.normalize(observation)
 
     def _mean_action(self, observation: FloatArray) -> FloatArray:
-        self._next.inputs[0][:-1] = self.normalizer.normalize(observation)
-        mean = self.actor.forward(self._next, self._averaged_layers)[: self._num_actions]
+        self.next.inputs[0][:-1] = self.normalizer.normalize(observation)
+        mean = self.actor.forward(self.next, self._averaged_layers)[: self._num_actions]
         return self._to_bounds(np.tanh(mean))
 
     def _to_bounds(self, squashed: Array) -> FloatArray:
@@ -262,14 +284,15 @@ class Avg:
             provenance = {"seed": self.seed, "steps": self.steps}
             save_policy(fresh, self._policy_arrays(), self.contract, config, provenance)
             scalars = {
+                "layout": LAYOUT,
                 "steps": self.steps,
                 "rejected": self.rejected,
                 "rng": self.rng.bit_generator.state,
                 "optimizer_steps": [self.actor_optimizer.steps, self.critic_optimizer.steps],
                 "observation_count": self.normalizer.count,
                 "td_scale": self.td_scale.to_dict(),
-                "perceived": None if self._last_raw is None else self._last_raw.tolist(),
-                "normalized": self._last_normalized.tolist(),
+                "perceived": None if np.isnan(self.perceived).any() else self.perceived.tolist(),
+                "normalized": self.normalized.tolist(),
             }
             save_arrays(fresh, "learner", self._learner_arrays(), {"config": config, "scalars": scalars})
 
@@ -291,14 +314,16 @@ class Avg:
                     )
                 array[...] = stored[name]
             scalars = document["scalars"]
+            if scalars["layout"] != LAYOUT:
+                raise CheckpointError(f"{folder}: written by another version. Resume with that, or start anew.")
             self.steps, self.rejected = int(scalars["steps"]), int(scalars["rejected"])
             self.rng.bit_generator.state = scalars["rng"]
             self.actor_optimizer.steps, self.critic_optimizer.steps = scalars["optimizer_steps"]
             self.normalizer.count = float(scalars["observation_count"])
             self.td_scale.from_dict(scalars["td_scale"])
             perceived, normalized = scalars["perceived"], scalars["normalized"]
-            self._last_raw = None if perceived is None else np.array(perceived, dtype=np.float64)
-            self._last_normalized = np.array(normalized, dtype=np.float64)
+            self.perceived[:] = np.nan if perceived is None else perceived
+            self.normalized[:] = normalized
         except (KeyError, TypeError, ValueError) as error:
             raise CheckpointError(f"{folder}: the learner's state lacks {error}. Use another checkpoint.") from error
         self._acted, self._transition = False, None
@@ -327,11 +352,19 @@ class Avg:
             "action_low": self.low,
             "action_high": self.high,
         }
-        layers = self._averaged_layers
+        layers = self.actor.matrices(self.averaged)
         for index, layer in enumerate(layers):
             rows = slice(None) if index + 1 < len(layers) else slice(self._num_actions)
-            arrays[f"layer{index}.weight"], arrays[f"layer{index}.bias"] = layer[rows, :-1], layer[rows, -1]
+            arrays[f"layer{index}.weight"] = np.ascontiguousarray(layer[rows, :-1])
+            arrays[f"layer{index}.bias"] = np.ascontiguousarray(layer[rows, -1])
         return arrays
+
+
+def _finite(observation: Array) -> FloatArray:
+    observation = np.asarray(observation, dtype=np.float64)
+    if not np.all(np.isfinite(observation)):
+        raise NonFiniteError(f"the observation is not finite: {observation}")
+    return observation
 
 
 def action_bounds(contract: Contract) -> tuple[FloatArray, FloatArray]:

@@ -38,6 +38,8 @@ class Mlp:
     """h_l = LeakyReLU(W_l [h_{l-1}; 1]),  phi = h_L / sqrt(|h_L|^2 + eps^2),  y = W [phi; 1].
 
     The weight gradient of a layer is delta x^T: it is kept as its two factors until `gradient` writes it out.
+    `parameters` holds the transpose of each hidden layer's matrix, (fan_in + 1, fan_out), and the output layer's as it
+    is, (fan_out, fan_in + 1), so that the compiled kernel runs along the hidden units in every loop.
 
     Args:
         num_inputs: length of x.
@@ -62,17 +64,24 @@ class Mlp:
     ) -> None:
         self.sizes = (num_inputs, *hidden, num_outputs)
         self.normalize, self.epsilon, self.dtype = normalize, epsilon, dtype
-        self._shapes = shapes = [(fan_out, fan_in + 1) for fan_in, fan_out in itertools.pairwise(self.sizes)]
-        self.parameters = np.zeros(sum(rows * columns for rows, columns in shapes), dtype=dtype)
+        pairs = list(itertools.pairwise(self.sizes))
+        self._shapes = shapes = [(fan_in + 1, fan_out) for fan_in, fan_out in pairs[:-1]]
+        shapes.append((pairs[-1][1], pairs[-1][0] + 1))
+        self.parameters = aligned_zeros(sum(rows * columns for rows, columns in shapes), dtype)
         self._gradient = np.zeros_like(self.parameters)
         self.layers = _views(self.parameters, shapes)
         self._layer_gradients = _views(self._gradient, shapes)
-        for layer in self.layers:
-            layer[:, :-1] = _orthogonal(layer.shape[0], layer.shape[1] - 1, rng)
+        for matrix in self.matrices(self.parameters):
+            matrix[:, :-1] = _orthogonal(matrix.shape[0], matrix.shape[1] - 1, rng)
+
+    def stored(self, parameters: Vector) -> list[Matrix]:
+        """Views of `parameters`, laid out as this network's, as `forward` takes them."""
+        return _views(parameters, self._shapes)
 
     def matrices(self, parameters: Vector) -> list[Matrix]:
-        """`parameters`, laid out as this network's, as one [weight, bias] matrix per layer, (fan_out, fan_in + 1)."""
-        return _views(parameters, self._shapes)
+        """Views of `parameters` as one [weight, bias] matrix per layer, (fan_out, fan_in + 1)."""
+        *hidden, output = self.stored(parameters)
+        return [*(matrix.T for matrix in hidden), output]
 
     def new_pass(self) -> Pass:
         """Buffers for one pass."""
@@ -90,11 +99,11 @@ class Mlp:
 
         Args:
             run: buffers; `backward` needs them as they are left here.
-            layers: other weights to use, from `matrices`.
+            layers: other weights to use, from `stored`.
         """
         layers = layers if layers is not None else self.layers
         for index, (layer, hidden, scratch) in enumerate(zip(layers, run.hidden, run.scratch, strict=False)):
-            np.dot(layer, run.inputs[index], out=hidden)
+            np.dot(run.inputs[index], layer, out=hidden)
             np.multiply(hidden, LEAK, out=scratch)
             np.maximum(hidden, scratch, out=hidden)
             if index + 1 < len(run.hidden) or not self.normalize:
@@ -111,7 +120,10 @@ class Mlp:
         run.deltas[-1][:] = output_gradient
         for index in range(len(run.hidden) - 1, -1, -1):
             delta, hidden, slope = run.deltas[index], run.hidden[index], run.scratch[index]
-            np.dot(run.deltas[index + 1], self.layers[index + 1][:, :-1], out=delta)
+            if index == len(run.hidden) - 1:
+                np.dot(run.deltas[-1], self.layers[-1][:, :-1], out=delta)
+            else:
+                np.dot(self.layers[index + 1][:-1], run.deltas[index + 1], out=delta)
             if self.normalize and index == len(run.hidden) - 1:
                 # d phi / d h = (I - phi phi^T) / |h|
                 phi = run.inputs[-1][:-1]
@@ -122,16 +134,26 @@ class Mlp:
             slope *= 1.0 - LEAK
             slope += LEAK
             delta *= slope
-        gradient: Vector = np.dot(run.deltas[0], self.layers[0][:, :-1])
+        gradient: Vector = np.dot(self.layers[0][:-1], run.deltas[0])
         return gradient
 
     def gradient(self, run: Pass, scale: float = 1.0) -> Vector:
         """`scale` times the gradient by all parameters, flat, after `backward`; the next call reuses it."""
-        for delta, value, out in zip(run.deltas, run.inputs, self._layer_gradients, strict=True):
-            if scale != 1.0:
+        if scale != 1.0:
+            for delta in run.deltas:
                 delta *= scale
-            np.multiply(delta[:, None], value, out=out)
+        for delta, value, out in zip(run.deltas[:-1], run.inputs, self._layer_gradients, strict=False):
+            np.multiply(value[:, None], delta, out=out)
+        np.multiply(run.deltas[-1][:, None], run.inputs[-1], out=self._layer_gradients[-1])
         return self._gradient
+
+
+def aligned_zeros(size: int, dtype: type[np.floating]) -> Vector:
+    """Zeros, (size,), that begin with a cache line: vector loads then never straddle two."""
+    line = 64
+    room = np.zeros(size * np.dtype(dtype).itemsize + line, dtype=np.uint8)
+    start = -room.ctypes.data % line
+    return room[start : start + size * np.dtype(dtype).itemsize].view(dtype)
 
 
 def _views(flat: Vector, shapes: Sequence[tuple[int, int]]) -> list[Matrix]:

@@ -20,9 +20,19 @@ class RunningNormalizer:
 
     def __init__(self, size: int, epsilon: float = 1e-8) -> None:
         self.epsilon = epsilon
-        self.count = 1e-4
+        self.weight: FloatArray = np.array([1e-4])
+        """Number of observations seen, (1,)."""
         self.mean: FloatArray = np.zeros(size)
         self.variance: FloatArray = np.ones(size)
+
+    @property
+    def count(self) -> float:
+        """Number of observations seen."""
+        return float(self.weight[0])
+
+    @count.setter
+    def count(self, value: float) -> None:
+        self.weight[0] = value
 
     def update(self, observation: FloatArray) -> None:
         """Take in one observation, (size,)."""
@@ -44,22 +54,33 @@ class RunningNormalizer:
 
 
 class RunningMoments:
-    """Welford's mean and population variance of a scalar (Knuth, The Art of Computer Programming 2, 4.2.2)."""
+    """Welford's mean and population variance of a scalar (Knuth, The Art of Computer Programming 2, 4.2.2).
 
-    def __init__(self) -> None:
-        self.count = 0
-        self.mean = 0.0
-        self.deviation = 0.0
-        """Sum of squared differences from the mean."""
+    Args:
+        state: where count, mean and sum of squared differences from the mean are kept, (3,); default: an own array.
+    """
+
+    def __init__(self, state: FloatArray | None = None) -> None:
+        self.state = state if state is not None else np.zeros(3)
 
     def push(self, value: float) -> None:
         """Take in one value."""
-        self.count += 1
-        difference = value - self.mean
-        self.mean += difference / self.count
-        self.deviation += difference * (value - self.mean)
+        count, mean, deviation = self.state.tolist()
+        difference = value - mean
+        mean += difference / (count + 1.0)
+        self.state[:] = count + 1.0, mean, deviation + difference * (value - mean)
+
+    @property
+    def count(self) -> int:
+        """Number of values."""
+        return int(self.state[0])
+
+    @property
+    def mean(self) -> float:
+        """Their mean; 0 before the first."""
+        return float(self.state[1])
 
     @property
     def variance(self) -> float:
         """Population variance; 0 before the first value."""
-        return self.deviation / self.count if self.count else 0.0
+        return float(self.state[2] / self.state[0]) if self.state[0] else 0.0

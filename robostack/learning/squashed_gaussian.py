@@ -30,25 +30,22 @@ class SquashedGaussian:
         self.factor = 0.5 if convention == "variance" else 1.0
         """Standard deviation = exp(factor l)."""
         self.noise: Vector = np.zeros(num_actions)
+        """eps, standard normal, (num_actions,); whoever draws fills it in first."""
         self.deviation: Vector = np.ones(num_actions)
         self.action: Vector = np.zeros(num_actions)
+        """tanh(u), in (-1, 1), (num_actions,)."""
         self.log_probability = 0.0
         self._free: NDArray[np.bool_] = np.ones(num_actions, dtype=bool)
 
-    def draw(self, heads: Vector, rng: np.random.Generator) -> None:
-        """Draw from the heads (mu, l), (2 num_actions,): sets `action` in (-1, 1) and its log-probability."""
-        self.set_noise(heads, rng.standard_normal(self.noise.size))
-
-    def set_noise(self, heads: Vector, noise: Vector) -> None:
-        """The draw that belongs to `noise` eps, (num_actions,)."""
-        size = noise.size
+    def draw(self, heads: Vector) -> None:
+        """Draw from the heads (mu, l), (2 num_actions,), with the eps in `noise`: sets `action` and its probability."""
+        size, noise = self.noise.size, self.noise
         mu, log = heads[:size].astype(np.float64), heads[size:].astype(np.float64)
         clamped = np.minimum(np.maximum(log, LOG_MIN), LOG_MAX)
         self._free = clamped == log
-        self.noise = noise
-        self.deviation = np.exp(self.factor * clamped)
+        np.exp(self.factor * clamped, out=self.deviation)
         u = mu + self.deviation * noise
-        self.action = np.tanh(u)
+        np.tanh(u, out=self.action)
         # log(1 - tanh(u)^2) = 2 (log 2 - u - softplus(-2u)), which does not underflow.
         correction = 2.0 * (_LOG_TWO - u - np.logaddexp(0.0, -2.0 * u))
         gaussian = -0.5 * noise * noise - self.factor * clamped - _HALF_LOG_TWO_PI

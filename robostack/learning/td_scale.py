@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+import numpy as np
+
+from hardware.arrays import FloatArray
 from robostack.learning.normalization import RunningMoments
 
 VARIANCE_MIN = 1e-4
@@ -24,8 +27,20 @@ class TdScale:
 
     def __init__(self, discount: float, reset_on_truncation: bool = True) -> None:
         self.discount_factor, self.reset_on_truncation = discount, reset_on_truncation
-        self.reward, self.discount, self.squared_return = RunningMoments(), RunningMoments(), RunningMoments()
-        self.episode_return = 0.0
+        self.state: FloatArray = np.zeros(10)
+        """Moments of reward, discount and squared return, three numbers each, and the return so far, (10,)."""
+        self.reward, self.discount, self.squared_return = (
+            RunningMoments(self.state[index : index + 3]) for index in (0, 3, 6)
+        )
+
+    @property
+    def episode_return(self) -> float:
+        """G of the episode so far."""
+        return float(self.state[9])
+
+    @episode_return.setter
+    def episode_return(self, value: float) -> None:
+        self.state[9] = value
 
     def update(self, reward: float, terminated: bool, truncated: bool) -> None:
         """Take in one step; `reward` with its entropy bonus."""
@@ -46,16 +61,13 @@ class TdScale:
 
     def to_dict(self) -> dict[str, list[float]]:
         """The state, exact in JSON."""
-        state = {
-            name: [float(moments.count), moments.mean, moments.deviation] for name, moments in self._moments().items()
-        }
+        state: dict[str, list[float]] = {name: moments.state.tolist() for name, moments in self._moments().items()}
         return {**state, "episode_return": [self.episode_return]}
 
     def from_dict(self, state: Mapping[str, list[float]]) -> None:
         """Take over what `to_dict` gave."""
         for name, moments in self._moments().items():
-            count, moments.mean, moments.deviation = state[name]
-            moments.count = int(count)
+            moments.state[:] = state[name]
         (self.episode_return,) = state["episode_return"]
 
     def _moments(self) -> dict[str, RunningMoments]:

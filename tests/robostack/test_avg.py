@@ -12,6 +12,7 @@ import pytest
 
 from hardware.errors import CheckpointError, ConfigError, ContractMismatchError, NonFiniteError
 from robostack.contract import Contract
+from robostack.learning import kernel
 from robostack.learning.adam import Adam
 from robostack.learning.avg import Avg, AvgConfig
 from robostack.learning.learner import LEARNERS, Transition
@@ -23,6 +24,18 @@ from robostack.learning.td_scale import TdScale
 from robostack.tasks.task import Term
 
 SMALL = AvgConfig(hidden=(7, 5), precision="float64", actor_learning_rate=1e-3, critic_learning_rate=1e-3)
+
+
+@pytest.fixture(params=["numpy", "compiled"])
+def backend(request, monkeypatch):
+    """Both implementations, whatever "auto" would take."""
+    if request.param == "numpy":
+        monkeypatch.setattr(kernel, "library", lambda: None)
+    elif kernel.library() is None:
+        pytest.skip("the compiled kernel is not built")
+
+
+on_both = pytest.mark.usefixtures("backend")
 
 
 def make_contract(observations: int = 4, actions: int = 2, low: float = -1.0, high: float = 1.0) -> Contract:
@@ -65,8 +78,10 @@ def run(learner: Avg, observations: list[np.ndarray], first: int, last: int) -> 
 def plain_mlp(flat: np.ndarray, sizes: tuple[int, ...], x: np.ndarray, epsilon: float = 1e-8) -> np.ndarray:
     start = 0
     for index, (fan_in, fan_out) in enumerate(itertools.pairwise(sizes)):
-        weights = flat[start : start + fan_out * (fan_in + 1)].reshape(fan_out, fan_in + 1)
-        start += weights.size
+        piece = flat[start : start + fan_out * (fan_in + 1)]  # hidden layers are stored transposed
+        last = index == len(sizes) - 2
+        weights = piece.reshape(fan_out, fan_in + 1) if last else piece.reshape(fan_in + 1, fan_out).T
+        start += piece.size
         x = weights[:, :-1] @ x + weights[:, -1]
         if index < len(sizes) - 2:
             x = np.where(x > 0, x, 0.01 * x)
@@ -103,7 +118,7 @@ def test_network_gradient_equals_finite_differences(normalize, hidden):
 
     def loss(parameters: np.ndarray, at: np.ndarray) -> float:
         run_.inputs[0][:-1] = at
-        return float(weights @ network.forward(run_, network.matrices(parameters)))
+        return float(weights @ network.forward(run_, network.stored(parameters)))
 
     by_parameters = differences(lambda p: loss(p, x), network.parameters)
     by_input = differences(lambda at: loss(network.parameters, at), x)
@@ -114,7 +129,7 @@ def test_network_gradient_equals_finite_differences(normalize, hidden):
 
 def test_initial_weights_are_orthogonal_and_biases_zero():
     network = Mlp(5, (8, 8), 3, np.random.default_rng(1), dtype=np.float64)
-    for layer in network.layers:
+    for layer in network.matrices(network.parameters):
         weights = layer[:, :-1]
         gram = weights @ weights.T if weights.shape[0] <= weights.shape[1] else weights.T @ weights
         np.testing.assert_allclose(gram, np.eye(len(gram)), atol=1e-12)
@@ -134,7 +149,8 @@ def test_zero_features_do_not_divide_by_zero():
 def test_squashed_gaussian_against_the_density(convention):
     heads, noise = np.array([0.3, -0.8, -1.0, 0.4]), np.array([0.5, -1.2])
     draw = SquashedGaussian(2, convention)
-    draw.set_noise(heads, noise)
+    draw.noise[:] = noise
+    draw.draw(heads)
     published = heads * np.array([1, 1, 1, 1]) if convention == "variance" else heads * np.array([1, 1, 2, 2])
     action, log_probability = plain_sample(published, noise)
     np.testing.assert_allclose(draw.action, action)
@@ -143,7 +159,7 @@ def test_squashed_gaussian_against_the_density(convention):
 
 def test_log_probability_survives_saturation():
     draw = SquashedGaussian(1)
-    draw.set_noise(np.array([400.0, 0.0]), np.zeros(1))
+    draw.draw(np.array([400.0, 0.0]))
     # log(1 - tanh(u)^2) -> 2 log 2 - 2 u
     assert draw.log_probability == pytest.approx(-0.5 * math.log(2 * math.pi) + 800.0 - 2 * math.log(2))
 
@@ -152,7 +168,8 @@ def test_log_probability_survives_saturation():
 def test_actor_loss_gradient_equals_finite_differences(heads):
     heads, noise = np.array(heads), np.array([0.5, -1.2])
     draw = SquashedGaussian(2)
-    draw.set_noise(heads, noise)
+    draw.noise[:] = noise
+    draw.draw(heads)
 
     def loss(at: np.ndarray) -> float:
         action, log_probability = plain_sample(at, noise)
@@ -162,6 +179,7 @@ def test_actor_loss_gradient_equals_finite_differences(heads):
     np.testing.assert_allclose(draw.loss_gradient(slope, 0.2), differences(loss, heads), rtol=1e-5, atol=1e-7)
 
 
+@on_both
 def test_update_moves_against_the_gradients_of_both_losses():
     """From equal parameters and noise, the step of the learner is Adam's on finite differences of the plain losses."""
     learner = Avg(make_contract(), SMALL, seed=3)
@@ -170,10 +188,10 @@ def test_update_moves_against_the_gradients_of_both_losses():
     actor, critic = learner.actor.parameters.copy(), learner.critic.parameters.copy()
     second = learner.actor_optimizer.second.copy(), learner.critic_optimizer.second.copy()
     action = learner.act(observations[30])
-    s, noise = learner._now.inputs[0][:-1].copy(), learner._drawn.noise.copy()
+    s, noise = learner.now.inputs[0][:-1].copy(), learner.drawn.noise.copy()
     learner.observe(Transition(observations[30], action, 0.7, observations[31], False, False))
     metrics = learner.update()
-    s_next, noise_next = learner._last_normalized, learner._next_drawn.noise
+    s_next, noise_next = learner.normalized, learner.fresh.noise
     sizes_pi, sizes_q = (4, 7, 5, 4), (6, 7, 5, 1)
     alpha, gamma, sigma = SMALL.entropy_coefficient, SMALL.discount, metrics["sigma"]
 
@@ -204,6 +222,7 @@ def test_update_moves_against_the_gradients_of_both_losses():
         np.testing.assert_allclose(after - before, -1e-3 * gradient / (np.sqrt(mean_square) + 1e-8), atol=2e-8)
 
 
+@on_both
 def test_one_update_by_hand():
     """One observation, one action, one hidden unit: phi = sign(h), so that every number can be written down."""
     config = AvgConfig(
@@ -214,7 +233,7 @@ def test_one_update_by_hand():
     learner.critic.parameters[:] = [0.0, 1.0, 2.0, 0.5, 0.25]  # h = a + 2; Q = 0.5 phi + 0.25
     learner.normalizer.count, learner.normalizer.mean[:] = 1e9, -1.0
     action = learner.act(np.array([2.0]))  # s = 3, phi = 1, mu = 0.4
-    noise = float(learner._drawn.noise[0])
+    noise = float(learner.drawn.noise[0])
     squashed = math.tanh(0.4 + noise)
     assert action == pytest.approx([2.0 + 2.0 * squashed])
     learner.observe(Transition(np.array([2.0]), action, 1.5, np.array([0.0]), True, False))
@@ -280,6 +299,7 @@ def test_td_scale_tells_a_time_limit_from_an_end(reset, squared):
     assert scale.squared_return.mean == squared
 
 
+@on_both
 def test_resume_is_exact_to_the_bit(tmp_path):
     observations = stream(1, 80)
     config = AvgConfig(hidden=(16, 16), average=0.99, beta1=0.9)
@@ -313,6 +333,7 @@ def test_load_refuses_another_task_another_shape_and_damage(tmp_path):
 
 
 @pytest.mark.parametrize("reward", [math.nan, math.inf])
+@on_both
 def test_a_step_that_is_not_finite_is_rejected_and_counted(reward):
     learner = Avg(make_contract(), SMALL, seed=0)
     observations = stream(2, 10)
@@ -328,6 +349,7 @@ def test_a_step_that_is_not_finite_is_rejected_and_counted(reward):
     assert learner.rejected == 1
 
 
+@on_both
 def test_gradients_that_overflow_are_rejected():
     learner = Avg(make_contract(), AvgConfig(hidden=(4,)), seed=0)
     observations = stream(2, 3)
@@ -342,11 +364,13 @@ def test_gradients_that_overflow_are_rejected():
     np.testing.assert_array_equal(learner.critic.parameters, before)
 
 
+@on_both
 def test_observation_that_is_not_finite_raises():
     with pytest.raises(NonFiniteError):
         Avg(make_contract(), SMALL, seed=0).act(np.array([0.0, math.nan, 0.0, 0.0]))
 
 
+@on_both
 def test_observe_without_an_explored_action_raises():
     learner = Avg(make_contract(), SMALL, seed=0)
     learner.act(np.zeros(4), explore=False)
@@ -355,6 +379,7 @@ def test_observe_without_an_explored_action_raises():
     assert learner.update() == {}
 
 
+@on_both
 def test_actions_map_onto_the_bounds_or_are_clipped():
     observations = stream(4, 200)
     mapped = Avg(make_contract(low=1.0, high=5.0), SMALL, seed=0)
@@ -365,6 +390,7 @@ def test_actions_map_onto_the_bounds_or_are_clipped():
     assert actions.min() == -0.2 and actions.max() == 0.2
 
 
+@on_both
 def test_step_sizes_fall_to_a_twentieth():
     learner = Avg(make_contract(), dataclasses.replace(SMALL, anneal_steps=10), seed=0)
     seen = []
@@ -375,6 +401,7 @@ def test_step_sizes_fall_to_a_twentieth():
     assert seen[9] == pytest.approx(5e-5) and seen[19] == pytest.approx(5e-5)
 
 
+@on_both
 def test_each_observation_enters_the_statistics_once():
     learner = Avg(make_contract(), SMALL, seed=0)
     run(learner, stream(0, 20), 0, 20)
@@ -382,6 +409,7 @@ def test_each_observation_enters_the_statistics_once():
     assert learner.normalizer.count == pytest.approx(21 + 1e-4)
 
 
+@on_both
 def test_learns_a_bandit():
     """Reward -(a - 0.5)^2: the policy's mean ends near 0.5."""
     config = AvgConfig(hidden=(32, 32), actor_learning_rate=1e-3, critic_learning_rate=3e-3, entropy_coefficient=0.01)
