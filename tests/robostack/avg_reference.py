@@ -1,4 +1,4 @@
-"""AVG once more, as plainly as torch's autograd allows, written from the paper's formulas and sharing no code with ours.
+"""AVG once more, as plainly as torch's autograd allows, from the paper's formulas and sharing no code with ours.
 
 Published conventions: the actor's second head is the logarithm of the variance; actions are clipped to the bounds while
 the critic sees the unclipped ones; a time limit does not start a new return in the scale of the error.
@@ -40,6 +40,22 @@ class PNormNetwork(torch.nn.Module):
         ]
 
 
+class PowerSums:
+    """Mean and variance from sums of x and x^2."""
+
+    def __init__(self) -> None:
+        self.count, self.sum, self.squares = 0, 0.0, 0.0
+
+    def add(self, x: float) -> None:
+        self.count, self.sum, self.squares = self.count + 1, self.sum + x, self.squares + x * x
+
+    def mean(self) -> float:
+        return self.sum / self.count if self.count else 0.0
+
+    def variance(self) -> float:
+        return self.squares / self.count - self.mean() ** 2
+
+
 class ReferenceAvg:
     """Feed it `act`, then `update`, with the noise of both draws given."""
 
@@ -65,9 +81,7 @@ class ReferenceAvg:
         self.seen = 1e-4
         self.mean, self.variance = np.zeros(num_observations), np.ones(num_observations)
         self.last: np.ndarray | None = None
-        self.rewards: list[float] = []
-        self.discounts: list[float] = []
-        self.squared_returns: list[float] = []
+        self.rewards, self.discounts, self.squared_returns = PowerSums(), PowerSums(), PowerSums()
         self.episode_return = 0.0
 
     def act(self, observation: np.ndarray, noise: np.ndarray) -> np.ndarray:
@@ -96,7 +110,7 @@ class ReferenceAvg:
             for parameter, gradient in zip(network.parameters(), gradients, strict=True):
                 parameter.grad = gradient
             adam.step()
-        return float(delta)
+        return delta.item()
 
     def _draw(self, state: torch.Tensor, noise: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
         mu, log = self.actor(state).split(self.num_actions)
@@ -121,13 +135,12 @@ class ReferenceAvg:
         return torch.as_tensor((self.last - self.mean) / np.sqrt(self.variance + 1e-8), dtype=self.dtype)
 
     def _scale(self, reward: float, terminated: bool) -> float:
-        """From all values since the start."""
-        self.rewards.append(reward)
-        self.discounts.append(0.0 if terminated else self.gamma)
+        self.rewards.add(reward)
+        self.discounts.add(0.0 if terminated else self.gamma)
         self.episode_return += reward
         if terminated:
-            self.squared_returns.append(self.episode_return**2)
+            self.squared_returns.add(self.episode_return**2)
             self.episode_return = 0.0
-        expected = float(np.mean(self.squared_returns)) if self.squared_returns else 0.0
-        variance = max(float(np.var(self.rewards) + np.var(self.discounts) * expected), 1e-4)
-        return 1.0 if variance <= 0.01 and not self.squared_returns else math.sqrt(variance)
+        variance = self.rewards.variance() + self.discounts.variance() * self.squared_returns.mean()
+        variance = max(variance, 1e-4)
+        return 1.0 if variance <= 0.01 and not self.squared_returns.count else math.sqrt(variance)
