@@ -1,4 +1,4 @@
-"""A Go1, physical or virtual, under its driver node, with a policy on top if one is named.
+"""A Go1, physical or virtual, under its driver node.
 
 `ros2 launch robostack go1.launch.py virtual:=true` where ROS's tools are installed, `robostack launch go1 --virtual`
 everywhere. The robot does not stand up by itself; see docs/robots/go1.md.
@@ -12,7 +12,7 @@ from typing import Any
 from robostack.launching.robot_launch import robot_launch
 from robostack.launching.ros_launch import to_launch_description
 
-DESCRIPTION = robot_launch("go1", task="", parameter_file=Path(__file__).with_name("go1.params.yaml"))
+DESCRIPTION = robot_launch("go1", parameter_file=Path(__file__).with_name("go1.params.yaml"))
 """The one description behind `ros2 launch` and `robostack launch`."""
 
 

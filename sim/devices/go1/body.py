@@ -40,8 +40,12 @@ class Body:
         self._qvel = np.array([self.model.joint(name).dofadr[0] for name in JOINTS])
         self._act = np.array([self.model.actuator(name).id for name in JOINTS])
         self._trunk = self.model.body(GO1.base_frame).id
-        self._feet = np.array([self.model.geom(name).id for name in FEET])
+        self._feet = {int(self.model.geom(name).id): leg for leg, name in enumerate(FEET)}
         self._force = np.zeros(6)
+        self._sensors = {
+            name: slice(self.model.sensor(name).adr[0], self.model.sensor(name).adr[0] + self.model.sensor(name).dim[0])
+            for name in ("imu_quaternion", "imu_gyro", "imu_accelerometer")
+        }
         self.mode = np.zeros(MOTORS, dtype=np.uint8)
         self.overheated = np.zeros(MOTORS, dtype=bool)
         """Motors that have switched themselves off."""
@@ -102,8 +106,7 @@ class Body:
 
     def sensor(self, name: str) -> FloatArray:
         """One sensor of the model, without noise."""
-        values: FloatArray = self.data.sensor(name).data.copy()
-        return values
+        return self.data.sensordata[self._sensors[name]].copy()
 
     def noisy(self, values: FloatArray, deviation: float) -> FloatArray:
         """`values` with normal noise of standard deviation `deviation`."""
@@ -112,11 +115,11 @@ class Body:
     def foot_force(self) -> FloatArray:
         """Normal force on each foot, (4,) [N], in the order of the legs."""
         forces = np.zeros(len(self._feet))
-        for index in range(self.data.ncon):
-            found = np.flatnonzero(np.isin(self._feet, self.data.contact.geom[index]))
-            if len(found):
+        for index, (first, second) in enumerate(self.data.contact.geom.tolist()):
+            leg = self._feet.get(second, self._feet.get(first))
+            if leg is not None:
                 mujoco.mj_contactForce(self.model, self.data, index, self._force)
-                forces[found[0]] += self._force[0]
+                forces[leg] += self._force[0]
         return forces
 
 

@@ -12,6 +12,8 @@ from sim.devices.go1.config import CYCLE_S, VirtualGo1Config
 from sim.devices.go1.wire import MOTORS, MotorOrder, Readings, read_command, write_state
 
 LOW_LEVEL, HIGH_LEVEL = 0xFF, 0xEE
+_ATTENTIVE_CYCLES = 50
+"""So long after a command answers are prepared ahead."""
 _SHOWN_JOINT = 2
 """The joint whose encoder fails with the fault `out_of_range`: the calf of the first leg."""
 
@@ -37,6 +39,8 @@ class MotorController:
         self.counters = {"commands": 0, "bad_commands": 0, "answers": 0, "watchdog_trips": 0, "battery_off": 0}
         self.last_order: MotorOrder | None = None
         self._commanded_s = -math.inf
+        self._answer: bytes | None = None  # prepared in the cycle, so that it can be sent at once
+        self._heard_cycle = -_ATTENTIVE_CYCLES
         self._tripped = True
         self._held: FloatArray | None = None
 
@@ -58,17 +62,20 @@ class MotorController:
             return None
         level, order, battery_off = read
         self.counters["commands"] += 1
+        self._heard_cycle = self.cycles
         self.counters["battery_off"] += battery_off == 0xA5
         if level == LOW_LEVEL:
             self.last_order, self._commanded_s = order, self.time_s
             self._tripped = False
         self.counters["answers"] += 1
-        return write_state(self.readings(), self.config.crc)
+        return self._answer if self._answer is not None else write_state(self.readings(), self.config.crc)
 
     def cycle(self) -> None:
         """One cycle of 2 ms."""
         self.cycles += 1
         self.body.step(self._order())
+        spoken_to = self.cycles - self._heard_cycle < _ATTENTIVE_CYCLES
+        self._answer = write_state(self.readings(), self.config.crc) if spoken_to else None
 
     def readings(self) -> Readings:
         """What the sensors say now."""
