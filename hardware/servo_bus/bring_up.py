@@ -11,6 +11,8 @@ from hardware.servo_bus.servo_model import Register, ServoModel, ServoReading
 _ATTEMPTS = 5
 _REBOOT_S = 0.5
 """Time that a servo takes to restart [s]."""
+_CLEAR_S = 0.05
+"""Time until a servo's status shows that its protection has ended [s]."""
 
 
 class BringUp:
@@ -99,6 +101,7 @@ class BringUp:
             self._clock.sleep_until(self._clock.now() + _REBOOT_S)
             return
         self._bus.sync_write(model.torque_register.address, dict.fromkeys(servo_ids, model.torque_register.bytes_of(0)))
+        self._clock.sleep_until(self._clock.now() + _CLEAR_S)
 
     def release(self) -> None:
         """Switch the torque of every servo off: an arm that nothing carries falls.

@@ -18,6 +18,8 @@ from hardware.servo_bus.servo_model import ServoModel, ServoReading
 _HOLD_REPEATS = 3
 """Nobody confirms a sync write, so that a stop is written in this many cycles."""
 _JOIN_TIMEOUT_S = 1.0
+_HOLD_STEP_TICKS = 256
+"""A reading farther from the last goal than this (0.39 rad) is not believed: the safety filter keeps goals nearer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,7 @@ class BusWorker:
         self._mail = threading.Condition()
         self._goal: list[int] | None = None
         self._hold: _Hold | None = None
-        self._hold_tick: list[int] = []
+        self._goal_tick: list[int] = []
         self._hold_writes = 0
         self._goal_s: float | None = None
         self._ending = False
@@ -135,6 +137,7 @@ class BusWorker:
         replies = self.bus.sync_read(self.ids, feedback.address, feedback.size)
         if len(replies) == len(self.ids):
             self.newest = snapshot(now_s, [self._explain(i, self._model.decode(replies[i])) for i in self.ids])
+            self._goal_tick = self._goal_tick or hold_goal(self.newest.tick, [])
         timeout_s, goal_s = self._goal_timeout_s, self._goal_s
         if timeout_s is not None and goal_s is not None and now_s - goal_s > timeout_s and self._hold is None:
             self.hold(self._silent_share, f"no command came for {timeout_s:g} s")
@@ -152,7 +155,7 @@ class BusWorker:
             if self._hold_writes == 0:
                 self._write_hold()
         elif goal is not None:
-            self._goal_s = self._clock.now()
+            self._goal_s, self._goal_tick = self._clock.now(), goal
             self._write_goal(goal)
 
     def _run(self) -> None:
@@ -203,8 +206,9 @@ class BusWorker:
         if hold is None or self._hold_writes >= _HOLD_REPEATS:
             return
         if newest is not None:
-            self._hold_tick = self._hold_tick or [max(0, round(tick)) for tick in newest.tick.tolist()]
-            self._write_goal(self._hold_tick)
+            if self._hold_writes == 0:
+                self._goal_tick = hold_goal(newest.tick, self._goal_tick)
+            self._write_goal(self._goal_tick)
         limit, watchdog = self._model.limit_register, self._model.watchdog_register
         self.bus.sync_write(limit.address, dict.fromkeys(self.ids, limit.bytes_of(self._model.limit(hold.share))))
         if watchdog is not None:
@@ -233,3 +237,15 @@ def snapshot(time_s: float, readings: Sequence[ServoReading]) -> BusSnapshot:
         np.array([reading.temperature for reading in readings]),
         tuple(reading.faults for reading in readings),
     )
+
+
+def hold_goal(ticks: FloatArray, goal: list[int]) -> list[int]:
+    """Goals that stop the arm where it is: the readings, but the last goal where a reading cannot be true.
+
+    Args:
+        ticks: what the servos read, (n,).
+        goal: what they were last given; empty before the first.
+    """
+    present = [max(0, round(tick)) for tick in ticks.tolist()]
+    pairs = zip(present, goal or present, strict=True)
+    return [tick if abs(tick - last) <= _HOLD_STEP_TICKS else last for tick, last in pairs]
