@@ -2,38 +2,45 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 
 ASK_AGAIN_S = 0.05
-"""Without an answer for this long, a second question goes out [s]."""
-SILENCE_S = 0.08
-"""Questions that are open for this long after the last sign of life are given up [s]; above `ASK_AGAIN_S`, so that the
-answers of a slow line, which come that far apart, are not taken for the answers to later questions."""
-_OPEN_MAX = 2
+"""Without an answer for this long, a second question goes out [s]; never a third."""
+MARGIN_S = 0.02
+"""An answer may take this much longer than the one before it [s], else it is lost."""
+GIVE_UP_S = 1.0
+"""Without any answer for this long, all is forgotten and asked anew [s]."""
 
 
 class ValueRequests:
     """Answers carry no number, so they belong to the open questions in order.
 
     The values were measured when the question arrived, which makes the time of asking the capture time: a slow line
-    shows as old data. One answer that gets lost costs `SILENCE_S`.
+    shows as old data. When an answer leaves a question open, no other goes out until that one is answered too, or is
+    overdue by the measure of the answer before it. One lost answer so costs about 0.1 s of fresh data.
     """
 
     def __init__(self) -> None:
         self._open: deque[float] = deque()
-        self._heard_s = 0.0
+        self._give_up_s = math.inf
+        self._overdue = False
 
     def due(self, now_s: float) -> bool:
         """Whether to ask now [s]; notes that it is done."""
-        last_sign_s = max(self._heard_s, self._open[-1] if self._open else 0.0)
-        if self._open and now_s - last_sign_s > SILENCE_S:
+        if self._open and now_s >= self._give_up_s:
             self._open.clear()
-        elif self._open and (len(self._open) >= _OPEN_MAX or now_s - last_sign_s < ASK_AGAIN_S):
+        if self._open and (self._overdue or len(self._open) > 1 or now_s - self._open[0] < ASK_AGAIN_S):
             return False
         self._open.append(now_s)
+        self._give_up_s, self._overdue = now_s + GIVE_UP_S, False
         return True
 
     def answered(self, now_s: float) -> float:
         """An answer came, good or damaged; the time of its question [s]."""
-        self._heard_s = now_s
-        return self._open.popleft() if self._open else now_s
+        if not self._open:
+            return now_s - GIVE_UP_S  # of a question long given up
+        asked_s = self._open.popleft()
+        if self._open:
+            self._give_up_s, self._overdue = self._open[0] + (now_s - asked_s) + MARGIN_S, True
+        return asked_s
