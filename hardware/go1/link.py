@@ -13,7 +13,7 @@ from hardware.clock import Clock
 from hardware.errors import DeviceNotConnectedError, ProtocolError
 from hardware.go1.config import Go1Config
 from hardware.go1.packets import LowState, unpack_state
-from hardware.ur5e.host_time import HostTime
+from hardware.ur5e.host_time import JUMP_S, HostTime
 
 DEVICE = "Go1"
 CHECK = (
@@ -47,6 +47,7 @@ class UdpLink:
     def __init__(self, config: Go1Config, clock: Clock) -> None:
         self._config, self._clock = config, clock
         self._host_time = HostTime()
+        self._newest_s = 0.0
         self._outstanding: deque[float] = deque()
         self._answers_unpaired = 0
         self._control = socket.CMSG_SPACE(_TIMESPEC.size)
@@ -108,7 +109,8 @@ class UdpLink:
             self._pair(arrived_s)
             waited_s = min(max(time.time() - arrived_s, 0.0), 1.0)
             captured_s = self._host_time.capture_time(state.tick_s, read_s - waited_s)
-            if newest is None or captured_s >= newest[1]:
+            if not 0.0 < self._newest_s - state.tick_s < JUMP_S:  # overtaken on the way
+                self._newest_s = state.tick_s
                 newest = state, captured_s
 
     def close(self) -> None:
