@@ -108,7 +108,7 @@ def test_launch_files_are_found_in_the_source_tree_first_then_where_ament_puts_t
     assert files["other"] == installed / "other.launch.py"
     with pytest.raises(ConfigError, match="defines no DESCRIPTION"):
         load_launch("other")
-    with pytest.raises(UnknownNameError, match="other, ur5e"):
+    with pytest.raises(UnknownNameError, match=r"other, .*ur5e"):
         load_launch("nothing")
 
 
