@@ -68,11 +68,11 @@ class Mlp:
         self._shapes = shapes = [(fan_in + 1, fan_out) for fan_in, fan_out in pairs[:-1]]
         shapes.append((pairs[-1][1], pairs[-1][0] + 1))
         self.parameters = aligned_zeros(sum(rows * columns for rows, columns in shapes), dtype)
-        self._gradient = np.zeros_like(self.parameters)
+        self._gradient = np.zeros(self.parameters.size, dtype=dtype)  # takes memory only when it is used
         self.layers = _views(self.parameters, shapes)
         self._layer_gradients = _views(self._gradient, shapes)
         for matrix in self.matrices(self.parameters):
-            matrix[:, :-1] = _orthogonal(matrix.shape[0], matrix.shape[1] - 1, rng)
+            matrix[:, :-1] = _orthogonal(matrix.shape[0], matrix.shape[1] - 1, rng, dtype)
 
     def stored(self, parameters: Vector) -> list[Matrix]:
         """Views of `parameters`, laid out as this network's, as `forward` takes them."""
@@ -165,8 +165,8 @@ def _views(flat: Vector, shapes: Sequence[tuple[int, int]]) -> list[Matrix]:
     ]
 
 
-def _orthogonal(rows: int, columns: int, rng: np.random.Generator) -> Matrix:
+def _orthogonal(rows: int, columns: int, rng: np.random.Generator, dtype: type[np.floating]) -> Matrix:
     """A matrix with orthonormal rows or columns, whichever are fewer; Haar-distributed by the sign of R's diagonal."""
-    q, r = np.linalg.qr(rng.standard_normal((max(rows, columns), min(rows, columns))))
-    q = q * np.sign(np.diag(r))
+    q, r = np.linalg.qr(rng.standard_normal((max(rows, columns), min(rows, columns))).astype(dtype))
+    q *= np.sign(np.diag(r))
     return q if rows >= columns else q.T

@@ -14,6 +14,8 @@ import numpy as np
 import torch
 from torch.distributions import MultivariateNormal
 
+torch.set_num_threads(1)
+
 
 class PNormNetwork(torch.nn.Module):
     """Linear layers with LeakyReLU between, the last hidden vector divided by its length."""

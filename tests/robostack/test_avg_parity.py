@@ -16,7 +16,6 @@ from robostack.learning import kernel  # noqa: E402
 from robostack.learning.avg import Avg, AvgConfig  # noqa: E402
 from robostack.learning.learner import Transition  # noqa: E402
 
-torch.set_num_threads(1)
 BACKENDS = [
     "numpy",
     pytest.param("compiled", marks=pytest.mark.skipif(kernel.library() is None, reason="kernel not built")),
