@@ -17,8 +17,8 @@ from hardware.go1.checksum import crc32_words, encrypted
 from hardware.go1.spec import MOTOR_INDEX
 
 HEAD = b"\xfe\xef"
-LOW_LEVEL, HIGH_LEVEL = 0xFF, 0xEE
-"""Level flags."""
+LOW_LEVEL = 0xFF
+"""Level flag of low-level commands; 0xEE is the high level's."""
 SERVO, DAMPING, OVERHEAT = 0x0A, 0x00, 0x08
 """Motor modes."""
 POSITION_OFF = 2.146e9
