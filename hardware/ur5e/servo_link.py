@@ -213,6 +213,9 @@ class ServoLink:
                 cast(int, values[servo_program.STATE_OUTPUT]),
                 own_program=self._run_shown == self._run,
             )
+        outside = status.reading_fault(cast(tuple[float, ...], values["actual_q"]))
+        if outside and mode in (RobotMode.RUNNING, RobotMode.IDLE):
+            return RobotMode.FAULT, outside
         if mode is RobotMode.RUNNING and self.speed_scaling < 1.0:
             detail = f"speed scaled to {self.speed_scaling:.0%}"
         return mode, detail

@@ -5,9 +5,14 @@ Source: Universal Robots, "Real-Time Data Exchange (RTDE) Guide" (safety_status_
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from hardware.records import RobotMode
 from hardware.ur5e.servo_program import ServoState
+from hardware.ur5e.spec import UR5E
 
+READING_MARGIN_RAD = 0.1
+"""A position this far outside a joint's range is not believed [rad]: the controller stops at the range."""
 _PROTECTIVE_STOP = 1 << 2
 _SAFETY_BITS: tuple[tuple[int, RobotMode, str], ...] = (
     (1 << 5, RobotMode.EMERGENCY_STOP, "system emergency stop"),
@@ -86,3 +91,15 @@ def program_mode(runtime_state: int, servo_state: int, own_program: bool) -> tup
         return RobotMode.FAULT, f"servo program {word}: it died (an error, its second watchdog, or the teach pendant)"
     mode = RobotMode.IDLE if servo_state == ServoState.STOPPED else RobotMode.FAULT
     return mode, f"servo program {word}: {_ENDED.get(servo_state, f'state {servo_state}')}"
+
+
+def reading_fault(position: Sequence[float]) -> str:
+    """Which joint reads what it cannot reach, in words; "" where all readings can be true.
+
+    Args:
+        position: measured joint positions in the specification's order, (6,) [rad].
+    """
+    for joint, value in zip(UR5E.joints, position, strict=True):
+        if not joint.position_min - READING_MARGIN_RAD <= value <= joint.position_max + READING_MARGIN_RAD:
+            return f"joint '{joint.name}' reads {value:.3f} rad, beyond its stops"
+    return ""

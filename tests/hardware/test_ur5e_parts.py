@@ -136,3 +136,18 @@ def test_settings_outside_the_controllers_range_are_refused(field):
         UR5eConfig(**{field: 1e6})
     with pytest.raises(ConfigError, match=field):
         UR5eConfig(**{field: float("nan")})
+
+
+@pytest.mark.parametrize(
+    ("joint", "value", "words"),
+    [
+        (2, 3.2, ""),  # the elbow's range is half a turn each way, and a tenth of a radian more is believed
+        (2, 3.3, "joint 'elbow_joint' reads 3.300 rad, beyond its stops"),
+        (0, -6.5, "joint 'shoulder_pan_joint' reads -6.500 rad, beyond its stops"),
+        (5, float("nan"), "joint 'wrist_3_joint' reads nan rad, beyond its stops"),
+    ],
+)
+def test_readings_beyond_the_stops_are_a_fault(joint, value, words):
+    position = [0.0] * 6
+    position[joint] = value
+    assert status.reading_fault(position) == words

@@ -39,6 +39,8 @@ class Arm:
         self._lead_s = UR5E.damping / (UR5E.stiffness * dynamics.stiffness_factor)
         self._rng = np.random.default_rng(seed)
         self._noise_std = np.repeat((dynamics.position_noise_rad, dynamics.velocity_noise_rad_s), len(names))
+        self.encoder_error = np.zeros(len(names))
+        """What the encoders read too much, (6,) [rad]."""
         self._noise_row = _NOISE_BLOCK
         self._noise = np.zeros((_NOISE_BLOCK, 2 * len(names)))
         delay_cycles = round(dynamics.command_delay_s / CYCLE_S)
@@ -126,7 +128,7 @@ class Arm:
             self._noise_row = 0
         noise = self._noise[self._noise_row]
         self._noise_row += 1
-        self.position = self.data.qpos[self._qpos] + noise[:6]
+        self.position = self.data.qpos[self._qpos] + noise[:6] + self.encoder_error
         self.velocity = self.data.qvel[self._qvel] + noise[6:]
 
 

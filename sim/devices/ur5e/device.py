@@ -19,6 +19,9 @@ _CATCH_UP_S = 0.02
 """Lateness up to which missed cycles are run at once [s]. After a longer stall of this machine they are skipped: the
 controller's clock stays true, as a real one's does, and the program does not take the stall for a silent client."""
 
+_ELBOW = 2
+"""Joint of the fault encoder_error."""
+
 
 class VirtualUR5e:
     """A UR5e that exists only on the network.
@@ -53,6 +56,8 @@ class VirtualUR5e:
             "frozen": self._freeze,
             "late": self._delay,
             "corrupted": self._corrupt,
+            "wrong_size": self._wrong_size,
+            "encoder_error": self._encoder_error,
         }
 
     @property
@@ -63,7 +68,8 @@ class VirtualUR5e:
         lost_connection drops every client and refuses new ones for `value` seconds; refused_recipe answers IN_USE to
         input recipes until 0; dead_script ends the program; speed_scaling sets the slider to `value`; frozen sends
         nothing until 0; late delays all that is sent by `value` seconds; corrupted spoils the next `value` data
-        packages.
+        packages; wrong_size gives the next `value` data packages a size that is one too large; encoder_error adds
+        `value` [rad] to what the elbow reads.
         """
         return tuple(self._faults)
 
@@ -226,3 +232,9 @@ class VirtualUR5e:
 
     def _corrupt(self, value: float) -> None:
         self.rtde.corrupt_packages = int(value)
+
+    def _wrong_size(self, value: float) -> None:
+        self.rtde.missized_packages = int(value)
+
+    def _encoder_error(self, value: float) -> None:
+        self.controller.arm.encoder_error[_ELBOW] = value

@@ -68,6 +68,7 @@ class RtdeServer(Server):
         super().__init__("virtual UR5e (RTDE)", controller.config.host, controller.config.rtde_port)
         self.refuse_inputs = False
         self.corrupt_packages = 0
+        self.missized_packages = 0
         self.packages_sent = 0
         self.bad_packages = 0
         self._controller = controller
@@ -123,6 +124,9 @@ class RtdeServer(Server):
                 if self.corrupt_packages > 0:
                     self.corrupt_packages -= 1
                     package = package[: _HEADER.size] + b"\xff" * (len(package) - _HEADER.size)
+                if self.missized_packages > 0:
+                    self.missized_packages -= 1
+                    package = _HEADER.pack(len(package) + 1, ord("U")) + package[_HEADER.size :]
                 self.packages_sent += 1
                 self.send(client, package)
 

@@ -1,0 +1,69 @@
+"""What cells of the fault matrix check with; each raises `CellFailedError` where the check fails."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from controllers.loop import ControlLoop
+from hardware.errors import RobostackError
+from robostack.bench.fault_cells.cell import CellFailedError
+
+EVER = 1e9
+"""Longer than any cell lasts."""
+_POLL_S = 0.002
+
+
+def expect(holds: object, otherwise: str) -> None:
+    """Require that `holds` is true.
+
+    Raises:
+        CellFailedError: it is not; the message is `otherwise`.
+    """
+    if not holds:
+        raise CellFailedError(otherwise)
+
+
+def until(ready: Callable[[], object], what: str, timeout_s: float = 10.0) -> None:
+    """Wait until `ready()` is true.
+
+    Raises:
+        CellFailedError: it was not within `timeout_s` [s]; the message says that `what` was not seen.
+    """
+    deadline_s = time.monotonic() + timeout_s
+    while not ready():
+        expect(time.monotonic() < deadline_s, f"not seen within {timeout_s:g} s: {what}")
+        time.sleep(_POLL_S)
+
+
+def raises(kind: type[RobostackError], text: str, action: Callable[[], object]) -> None:
+    """Require that `action()` raises an error of `kind` with `text` in its message.
+
+    Raises:
+        CellFailedError: it raises nothing, or an error with another message.
+    """
+    try:
+        action()
+    except kind as error:
+        expect(text in str(error), f"'{text}' is not in the message: {error}")
+    else:
+        raise CellFailedError(f"no {kind.__name__} with '{text}' was raised")
+
+
+def faulted(loop: ControlLoop, text: str) -> None:
+    """Wait until `loop` has stopped its robot for a reason with `text` in it.
+
+    Raises:
+        CellFailedError: it does not, or for another reason.
+    """
+    until(lambda: loop.fault is not None, f"a stop of the loop for '{text}'")
+    expect(text in str(loop.fault), f"the loop stopped for another reason than '{text}': {loop.fault}")
+
+
+def runs(loop: ControlLoop) -> None:
+    """Require that `loop` has not stopped its robot.
+
+    Raises:
+        CellFailedError: it has.
+    """
+    expect(loop.fault is None, f"the loop stopped: {loop.fault}")

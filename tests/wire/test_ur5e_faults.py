@@ -1,0 +1,14 @@
+"""The fault matrix of the UR5e, cell by cell."""
+
+from __future__ import annotations
+
+import pytest
+
+from robostack.bench.fault_cells.cell import CELL_SETS, Cell
+
+pytestmark = pytest.mark.wire
+
+
+@pytest.mark.parametrize("cell", CELL_SETS.load("ur5e").cells, ids=lambda cell: cell.fault)
+def test_fault(cell: Cell, loopback_host: str) -> None:
+    cell.run(loopback_host)
