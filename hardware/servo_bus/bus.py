@@ -12,6 +12,8 @@ from hardware.servo_bus.packet import ServoProtocol, Status
 
 _BITS_PER_BYTE = 10
 """Start bit, eight data bits, stop bit."""
+_LENGTHS = 8
+"""Different lengths of the answers to cyclic reads: at 100 Hz one that comes up to 70 ms late is not mistaken."""
 _QUIET_S = 0.002
 """A line that was silent for this long in the midst of an answer has nothing more to say [s]."""
 
@@ -50,9 +52,10 @@ class BusCounters:
 class ServoBus:
     """Requests and answers, one at a time; for one thread.
 
-    An answer that comes too late must never be taken for that of the next request: its time of capture would be wrong.
-    So after an incomplete exchange the bus listens, and drops what it hears, until the line is quiet; where nothing at
-    all was heard, for `late_reply_s`, because USB adapters may hold bytes back for that long.
+    An answer that comes too late must never be taken for that of a later request: its time of capture would be wrong.
+    After an incomplete exchange the bus listens, and drops what it hears, until the line is quiet; where nothing at all
+    was heard, for `late_reply_s`, because USB adapters may hold bytes back for that long. In a control cycle there is
+    no time for that: `sync_read_cyclic` knows late answers by their length instead.
 
     Args:
         port: the open port.
@@ -75,6 +78,7 @@ class ServoBus:
         self._timeout_s, self._late_s = reply_timeout_s, late_reply_s
         self._clock: Clock = clock if clock is not None else SystemClock()
         self._decoder = protocol.decoder()
+        self._turn = 0
 
     @property
     def damaged(self) -> int:
@@ -91,6 +95,18 @@ class ServoBus:
             DeviceNotConnectedError: the port is gone.
         """
         return self._exchange(self.protocol.sync_read(servo_ids, address, size), servo_ids, size)
+
+    def sync_read_cyclic(self, servo_ids: Sequence[int], address: int, size: int) -> dict[int, Status]:
+        """As `sync_read`, for one call after another: a silent line costs no more than the timeout.
+
+        Each call begins up to seven registers earlier than the one before, so that eight calls in a row have answers of
+        different lengths. `address` must therefore be at least 7. Raises as `sync_read`.
+        """
+        self._turn = (self._turn + 1) % _LENGTHS
+        lead = self._turn
+        request = self.protocol.sync_read(servo_ids, address - lead, size + lead)
+        replies = self._exchange(request, servo_ids, size + lead, patient=False)
+        return {servo: Status(servo, reply.error, reply.data[lead:]) for servo, reply in replies.items()}
 
     def read(self, servo_id: int, address: int, size: int) -> Status | None:
         """Read registers of one servo; None where it does not answer. Raises as `sync_read`."""
@@ -128,8 +144,10 @@ class ServoBus:
         """Close the port. Idempotent, never raises."""
         self.port.close()
 
-    def _exchange(self, request: bytes, servo_ids: Sequence[int], size: int | None) -> dict[int, Status]:
-        """`size` None: whatever the answer carries."""
+    def _exchange(
+        self, request: bytes, servo_ids: Sequence[int], size: int | None, patient: bool = True
+    ) -> dict[int, Status]:
+        """`size` None: whatever the answer carries. `patient`: after silence, wait for answers that come late."""
         self.port.write(request)
         self.counters.exchanges += 1
         self._decoder.reset()
@@ -149,7 +167,7 @@ class ServoBus:
         if missing:
             self.counters.incomplete += 1
             self.counters.silent += not heard
-            self._settle(heard)
+            self._settle(heard or not patient)
         return replies
 
     def _settle(self, heard: bool) -> None:

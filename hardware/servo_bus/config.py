@@ -30,7 +30,7 @@ class ServoBusConfig:
     reply_timeout_s: float = 0.008
     """Time the servos may take to answer, beyond the time of the bytes on the wire [s]."""
     late_reply_s: float = 0.06
-    """How late an answer can come at all [s]; such answers are dropped."""
+    """While connecting: how late an answer can come at all [s]; it is dropped."""
 
     def __post_init__(self) -> None:
         for name in ("reply_timeout_s", "late_reply_s"):

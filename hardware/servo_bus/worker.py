@@ -134,7 +134,7 @@ class BusWorker:
         """
         now_s = self._clock.now()
         feedback = self._model.feedback
-        replies = self.bus.sync_read(self.ids, feedback.address, feedback.size)
+        replies = self.bus.sync_read_cyclic(self.ids, feedback.address, feedback.size)
         if len(replies) == len(self.ids):
             self.newest = snapshot(now_s, [self._explain(i, self._model.decode(replies[i])) for i in self.ids])
             self._goal_tick = self._goal_tick or hold_goal(self.newest.tick, [])

@@ -89,6 +89,26 @@ def test_an_answer_that_comes_late_is_never_taken_for_the_next_one(bus, port):
     assert port.clock.now() - 100.0 < 10 * 0.03  # each waited only until its own answer had passed
 
 
+@pytest.mark.parametrize("delay_s", [0.012, 0.02, 0.033, 0.06])
+def test_cyclic_reads_know_late_answers_by_their_length_and_lose_no_time(bus, port, delay_s):
+    """At 100 Hz, an adapter that holds every answer back."""
+    for cycle in range(30):
+        port.clock.sleep_until(100.0 + 0.01 * cycle)
+        before = len(port.written)
+        lead = (cycle + 1) % 8
+        port.script = [[(delay_s, answers(bytes(2 + lead)))]]
+        assert bus.sync_read_cyclic(IDS, 56, 2) == {}
+        assert port.written[before][5:7] == bytes((56 - lead, 2 + lead))
+    assert port.clock.now() - 100.0 < 30 * 0.0155
+
+
+def test_a_cyclic_read_after_a_lost_one_is_believed_again(bus, port):
+    port.script = [[], [(0.001, answers(b"..ab"))]]
+    assert bus.sync_read_cyclic(IDS, 56, 2) == {}
+    assert port.clock.now() - 100.0 < 0.011
+    assert {status.data for status in bus.sync_read_cyclic(IDS, 56, 2).values()} == {b"ab"}
+
+
 def test_silence_is_waited_for_as_long_as_answers_can_be_late(bus, port):
     assert bus.read(1, 56, 2) is None
     assert port.clock.now() - 100.0 == pytest.approx(0.008 + 0.06, abs=1e-3)

@@ -31,7 +31,8 @@ class Servos:
         instruction, address = data[4], data[5]
         if instruction == 0x82 and not self.silent:
             blocks = [struct.pack("<HHHBBBBBHH", tick, 0, 0, 121, 30, 0, 0, 0, 0, 0) for tick in self.ticks]
-            self._answer = b"".join(sts_status(i, 0, block) for i, block in zip(IDS, blocks, strict=True))
+            lead = bytes(56 - address)
+            self._answer = b"".join(sts_status(i, 0, lead + block) for i, block in zip(IDS, blocks, strict=True))
         elif instruction == 0x83:
             rows = [data[7:-1][k : k + data[6] + 1] for k in range(0, len(data) - 8, data[6] + 1)]
             self.writes.append((address, [int.from_bytes(row[1:], "little") for row in rows]))
