@@ -22,7 +22,7 @@ class Create2Config:
     """"safe": the robot stops itself at edges, when lifted, and on its charger. "full": it does not; for benches."""
     connect_timeout_s: float = 3.0
     """Longest wait for the robot's first sensor data, and for a change of its mode [s]."""
-    guard_silence_s: float = 0.3
+    guard_silence_s: float = 0.5
     """A guard process stops the moving robot when this program sends no command for this long [s]."""
 
     def __post_init__(self) -> None:

@@ -212,6 +212,7 @@ class Create2Robot:
             for part in (oi.START, command, _wheels(_REST)):
                 port.write(part)
                 self._clock.sleep_until(self._clock.now() + _MODE_CHANGE_S)
+            self._poll(port)  # what it said before
             self._stopped = False
             if self._wait(
                 port, lambda state: state.mode is RobotMode.RUNNING, self.config.connect_timeout_s / _ATTEMPTS

@@ -33,8 +33,8 @@ CREATE2 = RobotSpec(
     control_rate_hz=50.0,
     command_modes=("velocity",),
     base_frame="base_footprint",
-    # Six packets of the stream may be lost.
-    state_age_max_s=0.1,
+    # Twelve packets of the stream may be lost: 6 cm at full speed.
+    state_age_max_s=0.2,
     base=BaseSpec(
         kind="differential",
         # The outer wheel runs at v + w * axle / 2 = 0.3 + 1.7 * 0.1175 = 0.4998 m/s: every curve within these limits is

@@ -29,6 +29,7 @@ from hardware.spec import RobotSpec
 
 DEVICE = "racecar"
 _POLL_S = 0.005
+_DRAIN_S = 0.05
 _TACHOMETER_PER_TURN = 6
 _SPEED_PLAUSIBLE = 10.0
 _CREEP = 0.02
@@ -170,8 +171,9 @@ class RacecarRobot:
         now_s = self._clock.now()
         for payload in payloads:
             values = vesc.parse_values(payload)
-            if values is not None:
-                self._accept(values, self._requests.answered(now_s))
+            asked_s = self._requests.answered(now_s) if values is not None else None
+            if values is not None and asked_s is not None:
+                self._accept(values, asked_s)
         if self._parser.bad_frames > bad_before and not payloads:
             self._requests.answered(now_s)
         if self._requests.due(now_s):
@@ -243,6 +245,9 @@ class RacecarRobot:
         return vesc.set_brake(self.config.brake_current_a)
 
     def _first_state(self, port: SerialPort) -> RobotState:
+        # What an earlier connection has asked for may still be under way.
+        self._clock.sleep_until(self._clock.now() + _DRAIN_S)
+        port.read()
         deadline_s = self._clock.now() + self.config.connect_timeout_s
         while self._clock.now() < deadline_s:
             state = self._poll(port)

@@ -36,10 +36,10 @@ class ValueRequests:
         self._give_up_s, self._overdue = now_s + GIVE_UP_S, False
         return True
 
-    def answered(self, now_s: float) -> float:
-        """An answer came, good or damaged; the time of its question [s]."""
+    def answered(self, now_s: float) -> float | None:
+        """An answer came, good or damaged; the time of its question [s], None where that was given up long ago."""
         if not self._open:
-            return now_s - GIVE_UP_S  # of a question long given up
+            return None
         asked_s = self._open.popleft()
         if self._open:
             self._give_up_s, self._overdue = self._open[0] + (now_s - asked_s) + MARGIN_S, True

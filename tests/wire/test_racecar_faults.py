@@ -1,0 +1,13 @@
+"""The fault matrix of the car."""
+
+from __future__ import annotations
+
+import pytest
+from racecar_cells import CELLS
+
+pytestmark = [pytest.mark.wire, pytest.mark.slow]
+
+
+@pytest.mark.parametrize("cell", CELLS, ids=lambda cell: cell.__name__)
+def test_fault(cell, tmp_path):
+    cell(str(tmp_path / "port"))
