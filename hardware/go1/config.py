@@ -26,7 +26,7 @@ class Go1Config:
     """Time over which gains and torques grow from nothing after the first command [s]."""
     first_step_max_rad: float = 0.2
     """Largest distance of the first command from the measured position [rad]."""
-    silence_max_s: float = 0.1
+    silence_max_s: float = 0.15
     """A pause between two commands longer than this counts as a loss of control: the motors have damped by then [s]."""
     damping: float = 3.0
     """Damping of the motors in `stop` [Nm s/rad]."""

@@ -169,6 +169,8 @@ class Go1Robot:
                 fields.damping,
             )
             link.send(packet)
+            if now_s - self._sent_s > _PERSIST_S:  # after a pause the motors may have damped, and get their time again
+                self._servo_seen_s = now_s
             self._sent_s, self._following, self._servo_commanded = now_s, True, True
             self._idle.clear()
 

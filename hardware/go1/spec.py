@@ -82,7 +82,8 @@ GO1 = RobotSpec(
     control_rate_hz=500.0,
     command_modes=("position", "effort"),
     base_frame="trunk",
-    state_age_max_s=0.05,
+    # The joints' servos run on the motors and need no state; a policy at 50 Hz that misses five of them is blind.
+    state_age_max_s=0.1,
     sources=(
         "unitreerobotics/unitree_legged_sdk 3.8.6, include/unitree_legged_sdk/go1_const.h: joint ranges",
         "unitreerobotics/unitree_ros, robots/go1_description/xacro/const.xacro: stops, efforts, speeds, masses",

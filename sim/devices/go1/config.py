@@ -74,7 +74,7 @@ class VirtualGo1Config:
     """At power-up: on the ground with the legs folded, or hung from its trunk with the feet in the air."""
     high_level: bool = False
     """Start with Unitree's own high-level mode owning the motors."""
-    watchdog_s: float = 0.05
+    watchdog_s: float = 0.1
     """Silence after which the motors go into damping [s]; Unitree does not publish the robot's own figure."""
 
     def body_dynamics(self) -> BodyDynamics:

@@ -138,8 +138,6 @@ class VirtualGo1:
         while self._running:
             due_s = min(next_s, self._late[0][0]) if self._late else next_s
             ready, _, _ = select.select([server.fileno(), wake], [], [], max(due_s - time.monotonic(), 0.0))
-            if server.fileno() in ready:
-                self._serve(server)
             now_s = time.monotonic()
             self._lateness_max_s = max(self._lateness_max_s, now_s - next_s)
             if now_s - next_s > _CATCH_UP_S:
@@ -152,6 +150,8 @@ class VirtualGo1:
                 with self._lock:
                     self.controller.cycle()
                 next_s += CYCLE_S
+            if server.fileno() in ready:  # after the cycles, so that a stall of this machine does not make answers old
+                self._serve(server)
             while self._late and self._late[0][0] <= now_s:
                 _, answer, address = self._late.popleft()
                 self._send(server, answer, address)
