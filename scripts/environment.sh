@@ -38,7 +38,8 @@ if ! healthy; then
 fi
 
 # One stamp per set of extras; it holds what the installation was made from.
-wanted="$extras $(cat pyproject.toml constraints.txt setup.py robostack/learning/avg_kernel.c | cksum)"
+# The compiler is named because the compiled kernel is built only where there is one.
+wanted="$extras $(command -v cc || true) $(cat pyproject.toml constraints.txt setup.py robostack/learning/avg_kernel.c | cksum)"
 stamp="$venv/.installed-$(echo "$extras" | tr ',' '-')"
 if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ]; then exit 0; fi
 rm -f "$stamp"
