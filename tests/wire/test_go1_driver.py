@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
-from go1_cells import config_at, damped, device_at, fresh, run_cell, until
 
 from hardware.errors import (
     DeviceFaultError,
@@ -22,6 +21,9 @@ from hardware.go1 import GO1
 from hardware.go1.driver import Go1Robot
 from hardware.go1.posture import lie_down, stand_up
 from hardware.records import JointCommand, RobotMode
+from robostack.bench.fault_cells.checks import fresh, until
+from robostack.bench.fault_cells.go1 import config_at, damped, device_at
+from robostack.bench.fault_cells.stalls import run_cell
 from sim.devices.go1.device import VirtualGo1
 
 pytestmark = pytest.mark.wire

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
-from go1_cells import CELLS, run_cell
+
+from robostack.bench.fault_cells.cell import CELL_SETS, Cell
+from robostack.bench.fault_cells.stalls import run_cell
 
 pytestmark = pytest.mark.wire
 
 
-@pytest.mark.parametrize("cell", CELLS, ids=lambda cell: cell.__name__)
-def test_fault(cell: Callable[[str], None], loopback_host: str) -> None:
-    run_cell(cell, loopback_host)
+@pytest.mark.parametrize("cell", CELL_SETS.load("go1").cells, ids=lambda cell: cell.fault)
+def test_fault(cell: Cell, loopback_host: str) -> None:
+    run_cell(cell.run, loopback_host)

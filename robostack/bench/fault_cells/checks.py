@@ -6,7 +6,9 @@ import time
 from collections.abc import Callable
 
 from controllers.loop import ControlLoop
-from hardware.errors import RobostackError
+from hardware.errors import RobostackError, StaleDataError
+from hardware.records import RobotState
+from hardware.robot import Robot
 from robostack.bench.fault_cells.cell import CellFailedError
 
 EVER = 1e9
@@ -24,7 +26,7 @@ def expect(holds: object, otherwise: str) -> None:
         raise CellFailedError(otherwise)
 
 
-def until(ready: Callable[[], object], what: str, timeout_s: float = 10.0) -> None:
+def until(ready: Callable[[], object], what: str = "what was expected", timeout_s: float = 10.0) -> None:
     """Wait until `ready()` is true.
 
     Raises:
@@ -67,3 +69,27 @@ def runs(loop: ControlLoop) -> None:
         CellFailedError: it has.
     """
     expect(loop.fault is None, f"the loop stopped: {loop.fault}")
+
+
+def fresh(robot: Robot, timeout_s: float = 10.0) -> RobotState:
+    """The newest state, also where this machine stalls for a moment.
+
+    Raises:
+        StaleDataError: no fresh state came within `timeout_s` [s].
+    """
+    deadline_s = time.monotonic() + timeout_s
+    while True:
+        try:
+            return robot.read()
+        except StaleDataError:
+            if time.monotonic() > deadline_s:
+                raise
+            time.sleep(_POLL_S)
+
+
+def age_s(robot: Robot) -> float:
+    """Age of the newest state [s], also where it is too old."""
+    try:
+        return time.monotonic() - float(robot.read().capture_time_s)
+    except StaleDataError as error:
+        return error.age_s

@@ -29,7 +29,7 @@ from hardware.ur5e.config import UR5eConfig
 from hardware.ur5e.driver import UR5eRobot
 from hardware.ur5e.servo_program import ServoState
 from robostack.bench.fault_cells.cell import CellSet, cells_of
-from robostack.bench.fault_cells.checks import EVER, expect, faulted, raises, runs, until
+from robostack.bench.fault_cells.checks import EVER, age_s, expect, faulted, fresh, raises, runs, until
 from robostack.bench.fault_cells.moving_driver import kill_while_moving
 from sim.devices.device import DEVICES
 from sim.devices.ur5e.config import VirtualUR5eConfig
@@ -99,11 +99,17 @@ def goes_on(device: VirtualUR5e, robot: UR5eRobot, loop: ControlLoop) -> None:
     robot.recover()
     moved = np.abs(np.asarray(device.status()["position"]) - before).max()
     expect(moved < 0.02, f"recovery moved the arm by {moved:.3f} rad")
-    expect(robot.read().mode is RobotMode.RUNNING, f"after recovery: {robot.read().detail}")
+    is_in(robot, RobotMode.RUNNING)
     loop.start()
     turn(loop, -0.3)
     until(lambda: speed(device) > 0.2, "a motion after recovery")
     runs(loop)
+
+
+def is_in(robot: UR5eRobot, mode: RobotMode) -> None:
+    """Require that the driver reports `mode`."""
+    state = fresh(robot)
+    expect(state.mode is mode, f"the driver reports {state.mode.value} ({state.detail}), not {mode.value}")
 
 
 def unplugged(host: str) -> None:
@@ -135,7 +141,7 @@ def late(host: str) -> None:
         device.inject("late", 0.15)
         faulted(loop, "stale")
         ended(device, ServoState.STOPPED)
-        until(lambda: _age_s(robot) > 0.1, "states older than 0.1 s")
+        until(lambda: age_s(robot) > 0.1, "states older than 0.1 s")
         device.inject("late", 0.0)
         goes_on(device, robot, loop)
 
@@ -170,7 +176,7 @@ def out_of_range(host: str) -> None:
         ended(device, ServoState.STOPPED)
         moved = abs(np.asarray(device.status()["position"])[ELBOW] - before)
         expect(moved < 0.02, f"the elbow followed the wrong reading by {moved:.3f} rad")
-        expect(robot.read().mode is RobotMode.FAULT, f"mode {robot.read().mode.value}")
+        is_in(robot, RobotMode.FAULT)
         raises(ProtocolError, "'elbow_joint' reads 4.", robot.recover)
         device.inject("encoder_error", 0.0)
         goes_on(device, robot, loop)
@@ -184,7 +190,7 @@ def driver_killed(host: str) -> None:
         ended(device, ServoState.HOST_SILENT)
         robot = UR5eRobot(config_of(device))
         robot.connect()
-        expect(robot.read().mode is RobotMode.RUNNING, f"a new driver finds: {robot.read().detail}")
+        is_in(robot, RobotMode.RUNNING)
         robot.disconnect()
 
 
@@ -194,7 +200,7 @@ def reference_stops(host: str) -> None:
         turn(loop, -0.3, 0.1)
         faulted(loop, "stale reference")
         ended(device, ServoState.STOPPED)
-        expect(robot.read().mode is RobotMode.IDLE, f"mode {robot.read().mode.value}")
+        is_in(robot, RobotMode.IDLE)
         goes_on(device, robot, loop)
 
 
@@ -204,7 +210,7 @@ def operator_stop(host: str) -> None:
         robot.stop()
         faulted(loop, "stop")
         ended(device, ServoState.STOPPED)
-        hold = JointCommand(position=robot.read().joint_position)
+        hold = JointCommand(position=fresh(robot).joint_position)
         raises(DeviceFaultError, "recover()", lambda: robot.send(hold))
         goes_on(device, robot, loop)
 
@@ -236,13 +242,6 @@ def dead_script(host: str) -> None:
         faulted(loop, "died")
         until(lambda: speed(device) < 0.01, "the arm at rest")
         goes_on(device, robot, loop)
-
-
-def _age_s(robot: UR5eRobot) -> float:
-    try:
-        return time.monotonic() - float(robot.read().capture_time_s)
-    except StaleDataError as error:
-        return error.age_s
 
 
 def _connects(robot: UR5eRobot) -> bool:
