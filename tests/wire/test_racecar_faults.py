@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from base_bench import run_cell
 from racecar_cells import CELLS
 
 pytestmark = [pytest.mark.wire, pytest.mark.slow]
@@ -10,4 +11,4 @@ pytestmark = [pytest.mark.wire, pytest.mark.slow]
 
 @pytest.mark.parametrize("cell", CELLS, ids=lambda cell: cell.__name__)
 def test_fault(cell, tmp_path):
-    cell(str(tmp_path / "port"))
+    run_cell(cell, str(tmp_path / "port"))

@@ -21,7 +21,7 @@ WIDTHS = {
 """Sensor packet -> number of bytes."""
 GROUPS = {
     0: range(7, 27), 1: range(7, 17), 2: range(17, 21), 3: range(21, 27), 4: range(27, 35), 5: range(35, 43),
-    6: range(7, 43), 100: range(7, 59), 101: range(43, 59), 106: range(46, 52), 107: range(54, 58),
+    6: range(7, 43), 100: range(7, 59), 101: range(43, 59), 106: range(46, 52), 107: range(54, 59),
 }  # fmt: skip
 """Group packet -> packets in it."""
 _SIGNED = (19, 20, 23, 24, 39, 40, 41, 42, 54, 55, 56, 57)
