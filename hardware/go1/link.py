@@ -48,6 +48,7 @@ class UdpLink:
         self._config, self._clock = config, clock
         self._host_time = HostTime()
         self._newest_s = 0.0
+        self._drained_s = clock.now()
         self._outstanding: deque[float] = deque()
         self._answers_unpaired = 0
         self._control = socket.CMSG_SPACE(_TIMESPEC.size)
@@ -92,13 +93,19 @@ class UdpLink:
         """
         newest: tuple[LowState, float] | None = None
         while True:
+            drained_s = self._clock.now()
             try:
                 data, control, _, _ = self._socket.recvmsg(_PACKET_MAX, self._control)
             except BlockingIOError:
+                self._drained_s = drained_s
                 return newest
             except OSError as error:
                 raise self._broken(error) from error
-            arrived_s, read_s = _arrival(control), self._clock.now()
+            # Wall clock first: if this thread loses the processor in between, the packet looks late, never early. One
+            # that looked early would make all later ones look old; nor may a wall clock that is set do that.
+            arrived_s, wall_s = _arrival(control), time.time()
+            read_s = self._clock.now()
+            waited_s = min(max(wall_s - arrived_s, 0.0), max(read_s - self._drained_s, 0.0))
             try:
                 state = unpack_state(data, self._config.crc)
             except ProtocolError as error:
@@ -107,7 +114,6 @@ class UdpLink:
                 continue
             self.received += 1
             self._pair(arrived_s)
-            waited_s = min(max(time.time() - arrived_s, 0.0), 1.0)
             captured_s = self._host_time.capture_time(state.tick_s, read_s - waited_s)
             if not 0.0 < self._newest_s - state.tick_s < JUMP_S:  # overtaken on the way
                 self._newest_s = state.tick_s

@@ -84,6 +84,34 @@ def test_an_answer_that_was_held_up_shows_its_age(peer):
     assert late_s - captured_s == pytest.approx(0.05, abs=1e-3)
 
 
+def test_losing_the_processor_while_reading_makes_no_later_answer_look_old(peer):
+    for tick in range(5):
+        peer.exchange(at(1000 + 2 * tick))
+        peer.link.receive()
+        peer.clock.advance(0.002)
+    peer.clock = peer.link._clock = Preempted(peer.clock.now(), pause_s=0.3)
+    peer.exchange(at(1010))
+    peer.link.receive()
+    peer.clock.pause_s = 0.0
+    peer.exchange(at(1010 + round(1e3 * (peer.clock.now() - 100.010))))
+    _, captured_s = peer.link.receive()
+    assert peer.clock.now() - captured_s < 0.05
+
+
+class Preempted(VirtualClock):
+    """A clock whose every reader loses the processor for `pause_s` just after it got the time."""
+
+    def __init__(self, start_s: float, pause_s: float) -> None:
+        super().__init__(start_s)
+        self.pause_s = pause_s
+
+    def now(self) -> float:
+        now_s = super().now()
+        time.sleep(self.pause_s)
+        self.advance(self.pause_s)
+        return now_s
+
+
 def test_a_restarted_robot_is_young_again(peer):
     peer.exchange(at(3_600_000))
     peer.link.receive()
