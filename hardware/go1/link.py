@@ -13,7 +13,7 @@ from hardware.clock import Clock
 from hardware.errors import DeviceNotConnectedError, ProtocolError
 from hardware.go1.config import Go1Config
 from hardware.go1.packets import LowState, unpack_state
-from hardware.ur5e.host_time import JUMP_S, HostTime
+from hardware.host_time import JUMP_S, HostTime
 
 DEVICE = "Go1"
 CHECK = (

@@ -12,11 +12,11 @@ import numpy as np
 from hardware.arrays import FloatArray
 from hardware.clock import Clock
 from hardware.errors import DeviceFaultError, DeviceNotConnectedError, ProtocolError
+from hardware.host_time import HostTime
 from hardware.records import RobotMode, RobotState
 from hardware.ur5e import servo_program, status
 from hardware.ur5e.bring_up import DEVICE
 from hardware.ur5e.config import UR5eConfig
-from hardware.ur5e.host_time import HostTime
 from hardware.ur5e.rtde import Value
 from hardware.ur5e.rtde_client import RtdeClient
 from hardware.ur5e.servo_program import ServoMode

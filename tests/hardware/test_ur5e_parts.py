@@ -9,10 +9,10 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from hardware.errors import ConfigError
+from hardware.host_time import DRIFT_MAX, HostTime
 from hardware.records import RobotMode
 from hardware.ur5e import status
 from hardware.ur5e.config import UR5eConfig
-from hardware.ur5e.host_time import DRIFT_MAX, HostTime
 from hardware.ur5e.servo_link import quaternion_from_rotation_vector
 from hardware.ur5e.servo_program import TEMPLATE, servo_program
 
