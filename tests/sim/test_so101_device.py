@@ -58,6 +58,7 @@ def test_a_row_of_answers_ends_at_the_first_servo_that_is_absent():
     chain = Chain(StsWire(), servos, ())
     read = hexed("FF FF FE 07 82 3F 01 01 02 03 32")
     assert len(chain.obey(read, 0.0)) == 3
+    assert len(chain.obey(read + read, 0.0)) == 3  # two requests at once: the first was given up
     chain.absent = {2}
     assert len(chain.obey(read, 0.0)) == 1
 

@@ -44,7 +44,7 @@ def dxl(tmp_path) -> Iterator[tuple[object, object, VirtualSO101]]:
     device.stop()
 
 
-def wait_until(ready, limit_s: float = 10.0) -> None:
+def wait_until(ready, limit_s: float = 30.0) -> None:
     deadline_s = time.monotonic() + limit_s
     while not ready():
         assert time.monotonic() < deadline_s, "not reached in time"

@@ -32,14 +32,18 @@ class Chain:
         self._ping_data = tuple(ping_data)
 
     def obey(self, data: bytes, now_s: float) -> list[bytes]:
-        """Carry out the requests in `data`; the answers, in order."""
+        """Carry out the requests in `data`; the answers, in order.
+
+        Where several requests arrive at once, because this process was asleep, a client has given up on all but the
+        last: only that one is answered.
+        """
         answers: list[bytes] = []
         for request in self.wire.requests(data):
             self.requests += 1
             present = [servo for servo in self.servos if servo.servo_id not in self.absent]
             for servo in present:
                 servo.heard(now_s)
-            answers += self._carry_out(request, present, now_s)
+            answers = self._carry_out(request, present, now_s) or answers
         return answers
 
     def _carry_out(self, request: Request, present: list[VirtualServo], now_s: float) -> list[bytes]:
