@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Callable
 
 from base_bench import driven, driver_process, fault_of, goes_on, keep, moving, raises, until, virtual
@@ -11,6 +12,7 @@ from controllers.loop import ControlLoop
 from controllers.reference import BaseReference
 from hardware.errors import DeviceFaultError, StaleDataError
 from hardware.records import RobotMode
+from hardware.robot import ROBOTS
 
 ROBOT, SPEED = "racecar", 0.5
 FLAGS = ("--nominal", "--timeout-s", "0.4")
@@ -124,6 +126,17 @@ def operator_stop(port: str) -> None:
         goes_on(loop, device, SPEED)
 
 
+def caller_pauses(port: str) -> None:
+    """A loop that begins long after connecting still begins with a fresh measurement: the driver asks for one."""
+    with virtual(ROBOT, port, *FLAGS):
+        entry = ROBOTS.load(ROBOT)
+        robot = entry.open(entry.config_type()(port=port))
+        robot.connect()
+        time.sleep(0.5)
+        assert time.monotonic() - float(robot.read().capture_time_s) < entry.spec.state_age_max_s
+        robot.disconnect()
+
+
 def vesc_fault(port: str) -> None:
     """A fault of the VESC is named; while it lasts, the driver refuses to go on."""
     with moving(ROBOT, port, SPEED, *FLAGS) as (device, loop):
@@ -169,6 +182,7 @@ CELLS: tuple[Callable[[str], None], ...] = (
     driver_killed,
     reference_stops,
     operator_stop,
+    caller_pauses,
     vesc_fault,
     kill_switch,
 )
