@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hardware.arrays import FloatArray
 from hardware.errors import UnknownNameError
@@ -46,6 +47,8 @@ class FixedDistribution:
         """Minus infinity."""
         return -np.inf
 
-    def update(self, values: Mapping[str, FloatArray], returns: FloatArray) -> Mapping[str, float]:
+    def update(
+        self, values: Mapping[str, FloatArray], returns: FloatArray, success: NDArray[np.bool_] | None = None
+    ) -> Mapping[str, float]:
         """Nothing to learn."""
         return {}

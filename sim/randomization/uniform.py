@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hardware.arrays import FloatArray
 from sim.dynamics import DynamicsParameter
@@ -49,6 +50,8 @@ class UniformDistribution:
         width = self._high - self._low
         return float(np.log(width[width > 0.0]).sum())
 
-    def update(self, values: Mapping[str, FloatArray], returns: FloatArray) -> Mapping[str, float]:
+    def update(
+        self, values: Mapping[str, FloatArray], returns: FloatArray, success: NDArray[np.bool_] | None = None
+    ) -> Mapping[str, float]:
         """Nothing to learn."""
         return {}
