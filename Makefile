@@ -39,4 +39,4 @@ environment-demo:
 	@scripts/environment.sh ros,onnx
 
 environment-test:
-	@scripts/environment.sh ros,onnx,ur,dynamixel,feetech,dev
+	@scripts/environment.sh ros,onnx,ur,dynamixel,feetech,go2,dev
