@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from so101_cells import config_of, device_at, held, speed, until
 
 from hardware import JointCommand, RobotMode
 from hardware.errors import (
@@ -30,6 +29,8 @@ from hardware.servo_bus.leader import LeaderArm, LeaderArmConfig
 from hardware.servo_bus.serial_port import SerialPort
 from hardware.so101 import SO101
 from hardware.so101.driver import SO101Config, SO101Robot
+from robostack.bench.fault_cells.checks import until
+from robostack.bench.fault_cells.so101 import config_of, device_at, held, speed
 from sim.devices.device import DEVICES
 from sim.devices.so101.config import HIDDEN_RANGES, VirtualSO101Config, random_dynamics
 from sim.devices.so101.device import VirtualSO101

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from so101_cells import CELLS
+
+from robostack.bench.fault_cells.cell import CELL_SETS, Cell
+from robostack.bench.fault_cells.stalls import run_cell
 
 pytestmark = pytest.mark.wire
 
 
-@pytest.mark.parametrize("servos", ["feetech", "dynamixel"])
-@pytest.mark.parametrize("cell", CELLS, ids=lambda cell: cell.__name__)
-def test_fault(cell: Callable[[str, str], None], servos: str, tmp_path: Path) -> None:
-    cell(str(tmp_path / "bus"), servos)
+@pytest.mark.parametrize("cell", CELL_SETS.load("so101").cells, ids=lambda cell: cell.fault)
+def test_fault(cell: Cell, tmp_path: Path) -> None:
+    run_cell(cell.run, str(tmp_path / "bus"))

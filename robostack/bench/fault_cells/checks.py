@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from controllers.loop import ControlLoop
 from hardware.errors import RobostackError, StaleDataError
-from hardware.records import RobotState
+from hardware.records import RobotMode, RobotState
 from hardware.robot import Robot
 from robostack.bench.fault_cells.cell import CellFailedError
 
@@ -93,3 +93,13 @@ def age_s(robot: Robot) -> float:
         return time.monotonic() - float(robot.read().capture_time_s)
     except StaleDataError as error:
         return error.age_s
+
+
+def is_in(robot: Robot, mode: RobotMode) -> None:
+    """Require that the driver of `robot` reports `mode`.
+
+    Raises:
+        CellFailedError: it reports another one.
+    """
+    state = fresh(robot)
+    expect(state.mode is mode, f"the driver reports {state.mode.value} ({state.detail}), not {mode.value}")

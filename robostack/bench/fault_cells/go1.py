@@ -27,7 +27,7 @@ from hardware.go1 import GO1
 from hardware.go1.driver import Go1Config, Go1Robot
 from hardware.records import JointCommand, RobotMode
 from robostack.bench.fault_cells.cell import CellSet, cells_of
-from robostack.bench.fault_cells.checks import EVER, age_s, expect, faulted, fresh, raises, runs, until
+from robostack.bench.fault_cells.checks import EVER, age_s, expect, faulted, fresh, is_in, raises, runs, until
 from robostack.bench.fault_cells.moving_driver import kill_while_moving
 from sim.devices.go1.config import VirtualGo1Config
 from sim.devices.go1.device import VirtualGo1
@@ -84,12 +84,6 @@ def damped(device: VirtualGo1) -> bool:
 def speed(device: VirtualGo1) -> float:
     """Largest joint speed, as the robot sees it [rad/s]."""
     return float(np.abs(shown(device, "velocity")).max())
-
-
-def is_in(robot: Go1Robot, mode: RobotMode) -> None:
-    """Require that the driver reports `mode`."""
-    state = fresh(robot)
-    expect(state.mode is mode, f"the driver reports {state.mode.value} ({state.detail}), not {mode.value}")
 
 
 def trips(device: VirtualGo1, count: int) -> None:

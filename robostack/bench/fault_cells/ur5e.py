@@ -29,7 +29,7 @@ from hardware.ur5e.config import UR5eConfig
 from hardware.ur5e.driver import UR5eRobot
 from hardware.ur5e.servo_program import ServoState
 from robostack.bench.fault_cells.cell import CellSet, cells_of
-from robostack.bench.fault_cells.checks import EVER, age_s, expect, faulted, fresh, raises, runs, until
+from robostack.bench.fault_cells.checks import EVER, age_s, expect, faulted, fresh, is_in, raises, runs, until
 from robostack.bench.fault_cells.moving_driver import kill_while_moving
 from sim.devices.device import DEVICES
 from sim.devices.ur5e.config import VirtualUR5eConfig
@@ -104,12 +104,6 @@ def goes_on(device: VirtualUR5e, robot: UR5eRobot, loop: ControlLoop) -> None:
     turn(loop, -0.3)
     until(lambda: speed(device) > 0.2, "a motion after recovery")
     runs(loop)
-
-
-def is_in(robot: UR5eRobot, mode: RobotMode) -> None:
-    """Require that the driver reports `mode`."""
-    state = fresh(robot)
-    expect(state.mode is mode, f"the driver reports {state.mode.value} ({state.detail}), not {mode.value}")
 
 
 def unplugged(host: str) -> None:
