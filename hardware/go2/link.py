@@ -14,8 +14,8 @@ from hardware.host_time import JUMP_S, HostTime
 
 DEVICE = "Go2"
 CHECK = (
-    "that the robot is on and its network cable is in, that `interface` names this computer's side of it with an address "
-    "in the robot's network (192.168.123.x), that no firewall stops UDP, and the DDS domain"
+    "that the robot is on and its network cable is in, that `interface` names this computer's side of it with an "
+    "address in the robot's network (192.168.123.x), that no firewall stops UDP, and the DDS domain"
 )
 CHECK_MODE, RELEASE_MODE = 1001, 1003
 """Requests to the service motion_switcher."""

@@ -57,7 +57,7 @@ GO2 = RobotSpec(
     base_frame="trunk",
     state_age_max_s=0.05,
     sources=(
-        "unitreerobotics/unitree_ros, robots/go2_description/urdf/go2_description.urdf: ranges, efforts, speeds, masses",
+        "unitreerobotics/unitree_ros, robots/go2_description/urdf: ranges, efforts, speeds, masses",
         "unitreerobotics/unitree_sdk2_python, example/go2/low_level/go2_stand_example.py: gains, poses, 500 Hz",
     ),
 )

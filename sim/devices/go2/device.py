@@ -62,8 +62,8 @@ class VirtualGo2:
         unplugged loses all messages both ways until 0; frozen sends nothing until 0, but obeys; late delays states by
         `value` seconds; corrupted spoils one byte of the next `value` states, wrong_checksum the checksum; out_of_range
         makes one calf's encoder read `value` rad until NaN; service lets Unitree's motion service take the motors until
-        0; with service_clings it does not let go, with service_mute nobody answers for it; low_battery sets the state of
-        charge [%]; push gives the trunk a sideways velocity [m/s].
+        0; with service_clings it does not let go, with service_mute nobody answers for it; low_battery sets the state
+        of charge [%]; push gives the trunk a sideways velocity [m/s].
         """
         return tuple(self._faults)
 

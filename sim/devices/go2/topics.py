@@ -1,5 +1,7 @@
-"""The types of the virtual Go2's topics, written out for cyclonedds. Octets are `byte`: peers with Cyclone 0.10 crash
-at cyclonedds 11's `uint8`."""
+"""The types of the virtual Go2's topics, written out for cyclonedds.
+
+Octets are `byte`: peers with Cyclone 0.10 crash at cyclonedds 11's `uint8`.
+"""
 
 from __future__ import annotations
 
