@@ -16,11 +16,13 @@ from hardware.errors import DeviceError, MissingExtraError, RobostackError, Stal
 from hardware.records import BaseCommand, JointCommand, RobotState
 from hardware.robot import ROBOTS, Robot
 from robostack.bench.bench import BenchEntry, Measured
-from robostack.bench.device_process import DeviceProcess
+from robostack.bench.device_process import device_somewhere
 from sim.devices.device import DEVICES
 
 HOST = "127.0.0.232"
 """Where virtual devices on a network listen, one after the other."""
+DOMAIN = 231
+"""DDS domain of virtual devices that speak DDS."""
 DURATION_S = 30.0
 QUICK_S = 3.0
 WARM_UP_S = 1.0
@@ -149,7 +151,7 @@ def measure(name: str, device: str, duration_s: float, findings: Findings) -> No
 
 def _connected_turn(name: str, device: str, duration_s: float) -> Turn:
     entry = ROBOTS.load(name)
-    with DeviceProcess(device, HOST) as process:
+    with device_somewhere(device, HOST, DOMAIN) as process:
         config: Any = load_config(entry.config_type(), process.driver_config)
         robot = entry.open(config)
         robot.connect()

@@ -10,28 +10,31 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 from hardware.errors import MissingExtraError, RobostackError
 from robostack.bench.bench import BenchEntry, Measured
-from robostack.bench.fault_cells.cell import CELL_SETS, Cell
+from robostack.bench.fault_cells.cell import CELL_SETS, Cell, Place
 from robostack.bench.fault_cells.stalls import run_cell
 
 QUICK_ROBOTS = ("ur5e",)
 """What the reduced form runs."""
 
+_DOMAIN_MIN, _DOMAIN_MAX = 2, 230
+"""DDS domains; 0 and 1 are left to physical robots and to virtual ones that a person starts."""
 _serials = itertools.count()
 
 
 @contextmanager
-def fresh_place(kind: Literal["host", "path"]) -> Iterator[str]:
-    """A place for one virtual device: an address of 127/8, or a path in a folder that is removed afterwards."""
+def fresh_place(kind: Place) -> Iterator[str]:
+    """A place for one virtual device that no other of this process has; a path lies in a folder that is removed."""
+    serial, process = next(_serials), os.getpid()
     if kind == "host":
-        serial, process = next(_serials), os.getpid()
         yield f"127.{100 + process % 100}.{process // 100 % 250}.{1 + serial % 250}"
-        return
-    with tempfile.TemporaryDirectory(prefix="robostack-faults-") as folder:
-        yield str(Path(folder) / "port")
+    elif kind == "domain":
+        yield str(_DOMAIN_MIN + (31 * process + serial) % (_DOMAIN_MAX - _DOMAIN_MIN + 1))
+    else:
+        with tempfile.TemporaryDirectory(prefix="robostack-faults-") as folder:
+            yield str(Path(folder) / "port")
 
 
 @dataclass
@@ -67,7 +70,7 @@ def run(quick: bool) -> Measured:
     return Measured(figures, 0.0 < figures["cells"] == figures["passed"], notes=tuple(findings.notes))
 
 
-def _run_one(key: str, cell: Cell, kind: Literal["host", "path"], findings: Findings) -> None:
+def _run_one(key: str, cell: Cell, kind: Place, findings: Findings) -> None:
     """Run one cell.
 
     Raises:

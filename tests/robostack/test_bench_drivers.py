@@ -13,7 +13,7 @@ from hardware.errors import DeviceError, DeviceFaultError, MissingExtraError, St
 from hardware.records import BaseCommand, JointCommand, RobotState
 from hardware.spec import BaseSpec, JointSpec, RobotSpec
 from robostack.bench import drivers
-from robostack.bench.device_process import DeviceProcess, address_flags
+from robostack.bench.device_process import DeviceProcess, address_flags, device_somewhere
 from robostack.bench.drivers import BENCH, Findings, Turn
 from sim.devices.device import DEVICES, DeviceEntry
 
@@ -176,29 +176,55 @@ class OnSerialLine:
 
 
 @dataclasses.dataclass(frozen=True)
+class OnDds:
+    interface: str = "lo"
+    domain: int = 1
+
+
+@dataclasses.dataclass(frozen=True)
 class Elsewhere:
     port: int = 1
 
 
 @pytest.mark.parametrize(
     ("config", "flags"),
-    [(OnNetwork, ["--host", "127.9.9.9"]), (OnSerialLine, ["--port", "folder/port"]), (Elsewhere, [])],
+    [
+        (OnNetwork, ["--host", "127.9.9.9"]),
+        (OnSerialLine, ["--port", "folder/port"]),
+        (OnDds, ["--domain", "7"]),
+        (Elsewhere, []),
+    ],
 )
 def test_a_device_is_given_an_address_of_its_own(config, flags):
     entry = DeviceEntry("toy", "none:None", f"{__name__}:{config.__name__}", lambda _: {}, "A toy.")
-    assert address_flags(entry, "127.9.9.9", Path("folder")) == flags
+    assert address_flags(entry, "127.9.9.9", 7, Path("folder")) == flags
 
 
 @pytest.mark.wire
 def test_a_device_process_tells_how_to_reach_it_and_why_it_did_not_start(loopback_host):
-    with DeviceProcess("ur5e", loopback_host) as process:
-        assert process.driver_config["host"] == loopback_host
+    with device_somewhere("ur5e", loopback_host, 0) as process:
         expected = DEVICES.load("ur5e").config_type()(host=loopback_host)
         assert process.driver_config == DEVICES.load("ur5e").driver_config(expected)
-        with pytest.raises(DeviceError, match="did not start: .*in use"), DeviceProcess("ur5e", loopback_host):
+        again = DeviceProcess("ur5e", "--host", loopback_host)
+        with pytest.raises(DeviceError, match="did not start: .*in use"), again:
             pass
-    with DeviceProcess("ur5e", loopback_host):  # the port is free again
+    with device_somewhere("ur5e", loopback_host, 0):  # the port is free again
         pass
+
+
+@pytest.mark.wire
+def test_a_device_process_does_what_it_is_told_until_it_ends(loopback_host):
+    with DeviceProcess("ur5e", "--host", loopback_host, "--preset", "nominal") as process:
+        assert process.status()["safety_mode"] == "NORMAL"
+        process.inject("protective_stop")
+        assert process.status()["safety_mode"] == "PROTECTIVE_STOP"
+        process.inject("protective_stop", 0.0)
+        assert process.status()["safety_mode"] == "NORMAL"
+        with pytest.raises(DeviceError, match="does not do 'inject nothing 1.0': unknown fault"):
+            process.inject("nothing")
+        process.kill()
+        with pytest.raises(DeviceError, match="its process has ended"):
+            process.status()
 
 
 @pytest.mark.wire

@@ -109,6 +109,11 @@ def test_places_are_new_every_time():
             assert parts[0] == 127 and all(0 <= part <= 255 for part in parts) and 0 < parts[3] < 255
             hosts.add(host)
     assert len(hosts) == 50
+    domains = set()
+    for _ in range(50):
+        with faults.fresh_place("domain") as domain:
+            domains.add(int(domain))
+    assert len(domains) == 50 and min(domains) >= 2 and max(domains) <= 230
     with faults.fresh_place("path") as path:
         assert Path(path).parent.is_dir() and not Path(path).exists()
     assert not Path(path).parent.exists()

@@ -1,14 +1,17 @@
-"""The fault matrix of the Create 2."""
+"""The fault matrix of the Create 2, cell by cell."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
-from base_bench import run_cell
-from create2_cells import CELLS
+
+from robostack.bench.fault_cells.cell import CELL_SETS, Cell
+from robostack.bench.fault_cells.stalls import run_cell
 
 pytestmark = [pytest.mark.wire, pytest.mark.slow]
 
 
-@pytest.mark.parametrize("cell", CELLS, ids=lambda cell: cell.__name__)
-def test_fault(cell, tmp_path):
-    run_cell(cell, str(tmp_path / "port"))
+@pytest.mark.parametrize("cell", CELL_SETS.load("create2").cells, ids=lambda cell: cell.fault)
+def test_fault(cell: Cell, tmp_path: Path) -> None:
+    run_cell(cell.run, str(tmp_path / "port"))

@@ -23,6 +23,10 @@ MATRIX = (
 """Faults that every robot has a cell for; a robot may have more of its own."""
 
 
+Place = Literal["host", "path", "domain"]
+"""What cells are given: an address of 127/8 that nobody else uses, a path that does not exist yet, or a DDS domain."""
+
+
 class CellFailedError(RobostackError):
     """A driver or a device did something else than it should under a fault; says what."""
 
@@ -46,8 +50,8 @@ class Cell:
 class CellSet:
     """How the cells of a robot register: `CELLS = CellSet(...)`, in a module named as the robot."""
 
-    place: Literal["host", "path"]
-    """What the cells are given: an address of 127/8 that nobody else uses, or a path that does not exist yet."""
+    place: Place
+    """What the cells are given."""
     cells: tuple[Cell, ...]
     """The cells."""
 

@@ -8,13 +8,13 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 
 import numpy as np
 
 from hardware.config import load_config, plain
-from hardware.errors import StaleDataError
+from hardware.errors import RobostackError, StaleDataError
 from hardware.records import BaseCommand, JointCommand
 from hardware.robot import ROBOTS, Robot
 from robostack.bench.fault_cells.checks import expect, until
@@ -25,8 +25,11 @@ _FREQUENCY_HZ = 0.5
 _START_TIMEOUT_S = 30.0
 
 
-def kill_while_moving(robot: str, config: object, swing: Mapping[str, float], moving: Callable[[], object]) -> None:
-    """Start a driver process, and end it with SIGKILL as soon as `moving()` is true.
+@contextmanager
+def moving_process(
+    robot: str, config: object, swing: Mapping[str, float], moving: Callable[[], object]
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A driver process that moves its robot, as soon as `moving()` is true; killed at the end.
 
     Args:
         robot: registry name.
@@ -43,9 +46,20 @@ def kill_while_moving(robot: str, config: object, swing: Mapping[str, float], mo
     try:
         until(lambda: process.poll() is not None or moving(), "a motion", _START_TIMEOUT_S)
         expect(process.poll() is None, "the driver process ended by itself; see its error")
+        yield process
     finally:
         process.kill()
         process.wait(10.0)
+
+
+def kill_while_moving(robot: str, config: object, swing: Mapping[str, float], moving: Callable[[], object]) -> None:
+    """Start a driver process, and end it with SIGKILL as soon as `moving()` is true; see `moving_process`.
+
+    Raises:
+        CellFailedError: the process ends by itself, or nothing moves.
+    """
+    with moving_process(robot, config, swing, moving):
+        pass
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -86,4 +100,7 @@ def _motion(robot: Robot, swing: Mapping[str, float]) -> Callable[[float], Joint
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    try:
+        main(sys.argv[1:])
+    except RobostackError as error:
+        sys.exit(f"driver of {sys.argv[1]}: {error}")

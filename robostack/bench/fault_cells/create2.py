@@ -9,9 +9,6 @@ from __future__ import annotations
 import contextlib
 import signal
 import time
-from collections.abc import Callable
-
-from base_bench import Device, driven, driver_process, fault_of, goes_on, keep, moving, raises, until, virtual
 
 from controllers.loop import ControlLoop
 from controllers.reference import BaseReference
@@ -19,12 +16,18 @@ from hardware.create2.config import Create2Config
 from hardware.create2.driver import Create2Robot
 from hardware.errors import DeviceFaultError, DeviceNotConnectedError
 from hardware.records import RobotMode
+from robostack.bench.device_process import DeviceProcess
+from robostack.bench.fault_cells.base_loop import driven, driver_of, fault_of, goes_on, keep, moving, state_of, virtual
+from robostack.bench.fault_cells.cell import CellSet, cells_of
+from robostack.bench.fault_cells.checks import expect, faulted, fresh, raises, runs, until
+from robostack.bench.fault_cells.moving_driver import FORWARD, kill_while_moving, moving_process
 
 ROBOT, SPEED = "create2", 0.2
 NOMINAL = "--nominal"
+FORWARDS = {FORWARD: SPEED}
 
 
-def drive(port: str, *flags: str) -> contextlib.AbstractContextManager[tuple[Device, ControlLoop]]:
+def drive(port: str, *flags: str) -> contextlib.AbstractContextManager[tuple[DeviceProcess, ControlLoop]]:
     """The robot at speed. The guard is patient, so that a busy machine does not add its own faults."""
     return moving(ROBOT, port, SPEED, NOMINAL, *flags, guard_silence_s=3.0)
 
@@ -34,8 +37,9 @@ def unplugged(port: str) -> None:
     with drive(port, "--x", "-1.2") as (device, loop):
         device.inject("unplugged", 1.0)
         fault_of(loop, SPEED, "Create 2 is not connected")
-        assert min(device.status()["wheel_targets_mm_s"]) > 150 and device.status()["speed"] > 0.1
-        until(lambda: device.status()["plugged"])
+        expect(min(device.status()["wheel_targets_mm_s"]) > 150, "the wheels' targets were changed")
+        expect(device.status()["speed"] > 0.1, "the robot stopped by itself")
+        until(lambda: device.status()["plugged"], "plugged")
         goes_on(loop, device, SPEED)
 
 
@@ -44,11 +48,12 @@ def unplugged_before_an_edge(port: str) -> None:
     with drive(port, "--x", "0.8") as (device, loop):
         device.inject("unplugged", 1000.0)
         fault_of(loop, SPEED, "is not connected")
-        until(lambda: device.status()["mode"] == "passive")
+        until(lambda: device.status()["mode"] == "passive", "mode passive")
         status = device.status()
-        assert status["last_fall_back"] == "cliff" and status["x"] < 1.5
-        until(lambda: device.status()["speed"] < 0.01)
-        raises(DeviceNotConnectedError, "USB cable", loop.robot.recover)  # type: ignore[attr-defined]
+        expect(status["last_fall_back"] == "cliff", "it was not the edge that stopped it")
+        expect(status["x"] < 1.5, "it drove over the edge")
+        until(lambda: device.status()["speed"] < 0.01, "speed below 0.01")
+        raises(DeviceNotConnectedError, "USB cable", driver_of(loop).recover)
 
 
 def frozen(port: str) -> None:
@@ -65,22 +70,23 @@ def late(port: str) -> None:
     with drive(port, "--x", "-1.2") as (device, loop):
         device.inject("late", 0.3)
         fault_of(loop, SPEED, "is stale")
-        until(lambda: device.status()["mode"] == "passive")
+        until(lambda: device.status()["mode"] == "passive", "mode passive")
         device.inject("late", 0)
         goes_on(loop, device, SPEED)
 
 
-def corrupted(port: str) -> None:
+def corrupted_bytes(port: str) -> None:
     """A few damaged packets are left out; more of them in a row are stale data."""
     with drive(port, "--x", "-1.2") as (device, loop):
         device.inject("corrupted", 2)
-        keep(loop, SPEED, lambda: loop.robot.bad_packets >= 2)  # type: ignore[attr-defined]
-        keep(loop, SPEED, lambda: device.status()["x"] > -0.9)
-        assert loop.fault is None
-        assert abs(loop.latest().state.base_position[0] - (device.status()["x"] + 1.2)) < 0.03
+        keep(loop, SPEED, lambda: driver_of(loop).bad_packets >= 2, "two bad packets")
+        keep(loop, SPEED, lambda: device.status()["x"] > -0.9, "0.3 m of way")
+        runs(loop)
+        apart = abs(float(state_of(loop).base_position[0]) - (device.status()["x"] + 1.2))
+        expect(apart < 0.03, f"the measured position is {apart:.3f} m from the true one")
         device.inject("corrupted", 60)
         fault_of(loop, SPEED, "is stale")
-        until(lambda: device.status()["mode"] == "passive")
+        until(lambda: device.status()["mode"] == "passive", "mode passive")
         goes_on(loop, device, SPEED)
 
 
@@ -88,11 +94,11 @@ def wrong_checksum(port: str) -> None:
     """The same for packets whose content is right and whose checksum is not: nobody can know which is wrong."""
     with drive(port, "--x", "-1.2") as (device, loop):
         device.inject("wrong_checksum", 2)
-        keep(loop, SPEED, lambda: loop.robot.bad_packets >= 2)  # type: ignore[attr-defined]
-        assert loop.fault is None
+        keep(loop, SPEED, lambda: driver_of(loop).bad_packets >= 2, "two bad packets")
+        runs(loop)
         device.inject("wrong_checksum", 60)
         fault_of(loop, SPEED, "is stale")
-        until(lambda: device.status()["mode"] == "passive")
+        until(lambda: device.status()["mode"] == "passive", "mode passive")
         goes_on(loop, device, SPEED)
 
 
@@ -100,43 +106,43 @@ def out_of_range(port: str) -> None:
     """Encoders that leap farther than wheels can are left out, counted, and do not move the pose."""
     with drive(port, "--x", "-1.2") as (device, loop):
         device.inject("encoder_jump", 6000)
-        keep(loop, SPEED, lambda: loop.robot.implausible_readings)  # type: ignore[attr-defined]
-        keep(loop, SPEED, lambda: device.status()["x"] > -0.8)
-        assert loop.fault is None
-        assert abs(loop.latest().state.base_position[0] - (device.status()["x"] + 1.2)) < 0.03
+        keep(loop, SPEED, lambda: driver_of(loop).implausible_readings, "an implausible reading")
+        keep(loop, SPEED, lambda: device.status()["x"] > -0.8, "0.4 m of way")
+        runs(loop)
+        apart = abs(float(state_of(loop).base_position[0]) - (device.status()["x"] + 1.2))
+        expect(apart < 0.03, f"the measured position is {apart:.3f} m from the true one")
 
 
 def driver_killed(port: str) -> None:
     """The robot has no watchdog; the guard process stops it."""
     with virtual(ROBOT, port, NOMINAL, "--x", "-1.2") as device:
-        with driver_process(ROBOT, port, SPEED) as driver:
-            until(lambda: device.status()["speed"] > 0.15)
-            driver.send_signal(signal.SIGKILL)
-            until(lambda: device.status()["mode"] == "passive", 2.0)
-            until(lambda: device.status()["speed"] < 0.01, 2.0)
+        kill_while_moving(ROBOT, Create2Config(port=port), FORWARDS, lambda: device.status()["speed"] > 0.15)
+        until(lambda: device.status()["mode"] == "passive", "mode passive", 2.0)
+        until(lambda: device.status()["speed"] < 0.01, "speed below 0.01", 2.0)
         with driven(ROBOT, port) as loop:
-            keep(loop, SPEED, lambda: device.status()["speed"] > 0.15)
+            keep(loop, SPEED, lambda: device.status()["speed"] > 0.15, "a motion")
 
 
 def driver_halted(port: str) -> None:
     """A driver process that hangs is stopped by the guard too, and finds the reason when it goes on."""
-    with virtual(ROBOT, port, NOMINAL, "--x", "-1.2") as device, driver_process(ROBOT, port, SPEED) as driver:
-        until(lambda: device.status()["speed"] > 0.15)
-        driver.send_signal(signal.SIGSTOP)
-        until(lambda: device.status()["mode"] == "passive", 3.0)
-        driver.send_signal(signal.SIGCONT)
-        assert driver.wait(10.0) == 1  # DeviceFaultError or StaleDataError, not driving on
-        assert device.status()["speed"] < 0.01
+    with virtual(ROBOT, port, NOMINAL, "--x", "-1.2") as device:
+        config = Create2Config(port=port)
+        with moving_process(ROBOT, config, FORWARDS, lambda: device.status()["speed"] > 0.15) as driver:
+            driver.send_signal(signal.SIGSTOP)
+            until(lambda: device.status()["mode"] == "passive", "mode passive", 3.0)
+            driver.send_signal(signal.SIGCONT)
+            until(lambda: driver.poll() is not None, "the end of the driver that was halted")
+            expect(driver.returncode == 1, f"the driver ended with status {driver.returncode}, not with an error")
+            expect(device.status()["speed"] < 0.01, "it drives on")
 
 
 def reference_stops(port: str) -> None:
     """The base ramps to rest, then the driver puts it into passive mode."""
     with drive(port, "--x", "-1.2") as (device, loop):
         loop.set_reference(BaseReference(SPEED, 0.0, 0.1))
-        until(lambda: loop.fault)
-        assert loop.fault == "stale reference"
-        until(lambda: device.status()["mode"] == "passive")
-        assert device.status()["speed"] < 0.05
+        faulted(loop, "stale reference")
+        until(lambda: device.status()["mode"] == "passive", "mode passive")
+        expect(device.status()["speed"] < 0.05, "speed below 0.05")
         goes_on(loop, device, SPEED)
 
 
@@ -144,8 +150,9 @@ def operator_stop(port: str) -> None:
     """The loop's stop ends in passive mode, at rest, and is no fault."""
     with drive(port, "--x", "-1.2") as (device, loop):
         loop.stop()
-        until(lambda: device.status()["mode"] == "passive" and device.status()["speed"] < 0.01)
-        until(lambda: loop.robot.read().mode is RobotMode.IDLE)
+        until(lambda: device.status()["mode"] == "passive", "mode passive")
+        until(lambda: device.status()["speed"] < 0.01, "speed below 0.01")
+        until(lambda: fresh(loop.robot).mode is RobotMode.IDLE, "the mode idle")
         goes_on(loop, device, SPEED)
 
 
@@ -153,8 +160,8 @@ def edge(port: str) -> None:
     """The robot stops itself at an edge; the driver says which sensor, and refuses until it stands elsewhere."""
     with drive(port, "--x", "0.9") as (device, loop):
         fault_of(loop, SPEED, "it stopped itself: cliff front left, cliff front right")
-        assert device.status()["x"] < 1.5
-        raises(DeviceFaultError, "away from edges", loop.robot.recover)  # type: ignore[attr-defined]
+        expect(device.status()["x"] < 1.5, "it drove over the edge")
+        raises(DeviceFaultError, "away from edges", driver_of(loop).recover)
 
 
 def lifted(port: str) -> None:
@@ -162,7 +169,7 @@ def lifted(port: str) -> None:
     with drive(port, "--x", "-1.2") as (device, loop):
         device.inject("lifted")
         fault_of(loop, SPEED, "wheel drop left")
-        raises(DeviceFaultError, "wheel drop", loop.robot.recover)  # type: ignore[attr-defined]
+        raises(DeviceFaultError, "wheel drop", driver_of(loop).recover)
         device.inject("lifted", 0)
         goes_on(loop, device, SPEED)
 
@@ -170,11 +177,12 @@ def lifted(port: str) -> None:
 def wall(port: str) -> None:
     """A pressed bumper ends driving forwards without any fault; backwards the robot gets free."""
     with drive(port, "--x", "-0.9", "--heading", "3.1415927") as (device, loop):
-        keep(loop, SPEED, lambda: any(loop.latest().state.contacts.values()))
-        keep(loop, SPEED, lambda: device.status()["wheel_targets_mm_s"] == [0, 0])
-        assert loop.fault is None and "contact" in loop.statistics().interventions
+        keep(loop, SPEED, lambda: any(state_of(loop).contacts.values()), "a pressed bumper")
+        keep(loop, SPEED, lambda: device.status()["wheel_targets_mm_s"] == [0, 0], "wheels at rest")
+        runs(loop)
+        expect("contact" in loop.statistics().interventions, "the safety filter did not see the contact")
         stood_at = device.status()["x"]
-        keep(loop, -0.1, lambda: device.status()["x"] > stood_at + 0.1)
+        keep(loop, -0.1, lambda: device.status()["x"] > stood_at + 0.1, "a way back")
 
 
 def asleep_on_the_dock(port: str) -> None:
@@ -185,28 +193,31 @@ def asleep_on_the_dock(port: str) -> None:
         raises(DeviceNotConnectedError, "press CLEAN", robot.connect)  # it never began to stream
         device.inject("clean_button")
         raises(DeviceFaultError, "take it off the home base", robot.connect)
-        until(lambda: device.status()["asleep"])
+        until(lambda: device.status()["asleep"], "asleep")
         device.inject("docked", 0)
         with driven(ROBOT, port) as loop:
             time.sleep(0.1)
-            assert loop.fault is None and device.status()["mode"] == "safe"
+            runs(loop)
+            expect(device.status()["mode"] == "safe", "it does not take commands")
 
 
-CELLS: tuple[Callable[[str], None], ...] = (
-    unplugged,
-    unplugged_before_an_edge,
-    frozen,
-    late,
-    corrupted,
-    wrong_checksum,
-    out_of_range,
-    driver_killed,
-    driver_halted,
-    reference_stops,
-    operator_stop,
-    edge,
-    lifted,
-    wall,
-    asleep_on_the_dock,
+CELLS = CellSet(
+    "path",
+    cells_of(
+        unplugged,
+        unplugged_before_an_edge,
+        frozen,
+        late,
+        corrupted_bytes,
+        wrong_checksum,
+        out_of_range,
+        driver_killed,
+        driver_halted,
+        reference_stops,
+        operator_stop,
+        edge,
+        lifted,
+        wall,
+        asleep_on_the_dock,
+    ),
 )
-"""Every cell; each takes the path of a port that no other uses."""
