@@ -13,6 +13,7 @@ from hardware.errors import DeviceError, DeviceFaultError, MissingExtraError, St
 from hardware.records import BaseCommand, JointCommand, RobotState
 from hardware.spec import BaseSpec, JointSpec, RobotSpec
 from robostack.bench import drivers
+from robostack.bench.codecs import codec
 from robostack.bench.device_process import DeviceProcess, address_flags, device_somewhere
 from robostack.bench.drivers import BENCH, Findings, Turn
 from sim.devices.device import DEVICES, DeviceEntry
@@ -94,20 +95,49 @@ def test_without_counters_nothing_is_claimed_about_losses():
     assert drivers.lost_of(robot) is None
     findings = Findings()
     drivers._note("toy-arm", Turn(cycles=10, elapsed_s=0.1, cpu_s=1e-4), findings)
-    assert findings.figures == {"toy_arm_rate_hz": pytest.approx(100.0), "toy_arm_codec_us": pytest.approx(10.0)}
-    assert len(findings.notes) == 2
+    expected = {"toy_arm_rate_hz": 100.0, "toy_arm_cpu_us": 10.0, "toy_arm_codec_us": 10.0}
+    assert findings.figures == {key: pytest.approx(value) for key, value in expected.items()}
+    assert len(findings.notes) == 3 and "codec is cpu" in findings.notes[2]
     assert "round trips" in findings.notes[0] and "no counter" in findings.notes[1]
 
 
-def test_the_figures_of_a_robot():
+def test_the_figures_of_a_robot(monkeypatch):
     findings = Findings()
+    monkeypatch.setattr(drivers.CODECS, "names", lambda: ("toy",))
+    monkeypatch.setattr(drivers.CODECS, "load", lambda name: name)
+    monkeypatch.setattr(drivers, "cycle_us", {"toy": 40.0}.__getitem__)
     trips_s = [1e-3 * n for n in range(101)]
     drivers._note("toy", Turn(50, 0.5, 5e-3, trips_s, stale=2, lost=3), findings)
-    expected = {"rate_hz": 100.0, "round_trip_p50_ms": 50.0, "round_trip_p99_ms": 99.0, "lost": 3.0, "codec_us": 100.0}
+    expected = {"rate_hz": 100.0, "round_trip_p50_ms": 50.0, "round_trip_p99_ms": 99.0, "lost": 3.0}
+    expected |= {"cpu_us": 100.0, "codec_us": 40.0}
     assert findings.figures == {f"toy_{key}": pytest.approx(value) for key, value in expected.items()}
     assert findings.notes == ["toy: 2 of 50 cycles had a state that was too old"]
     with pytest.raises(DeviceError, match="not one cycle"):
         drivers._note("toy", Turn(), findings)
+
+
+@pytest.mark.parametrize("robot", drivers.CODECS.names())
+def test_a_cycle_of_a_codec_reads_what_a_robot_at_rest_would_send(robot):
+    state = drivers.CODECS.load(robot).prepare()()
+    assert state.position.tolist() == [0.0] * len(drivers.ROBOTS.load(robot).spec.joints)
+
+
+def test_the_median_turn_of_a_codec_counts(monkeypatch):
+    now, costs = [0.0], iter([1e-6] * 11 + [1.0] * 10)
+
+    def prepare():
+        left, cost = [codec.CALLS], [next(costs)]
+
+        def cycle():
+            now[0] += cost[0]
+            left[0] -= 1
+            if left[0] == 0:
+                left[0], cost[0] = codec.CALLS, next(costs, 0.0)
+
+        return cycle
+
+    monkeypatch.setattr(codec.time, "thread_time", lambda: now[0])
+    assert codec.cycle_us(codec.CodecEntry(prepare)) == pytest.approx(1.0, rel=1e-3)
 
 
 def outcomes(monkeypatch, *results: object) -> Findings:
@@ -233,7 +263,7 @@ def test_a_real_driver_and_device(monkeypatch, loopback_host):
     monkeypatch.setattr(drivers, "QUICK_S", 0.5)
     monkeypatch.setattr(drivers, "pairs", lambda: [("ur5e", "ur5e")])
     figures = BENCH.run(True).figures
-    keys = ("ur5e_rate_hz", "ur5e_round_trip_p50_ms", "ur5e_round_trip_p99_ms", "ur5e_codec_us")
+    keys = ("ur5e_rate_hz", "ur5e_round_trip_p50_ms", "ur5e_round_trip_p99_ms", "ur5e_cpu_us", "ur5e_codec_us")
     assert set(figures) == set(keys)
     assert 0.0 < figures["ur5e_rate_hz"] < 510.0
     assert 0.0 < figures["ur5e_round_trip_p50_ms"] <= figures["ur5e_round_trip_p99_ms"]
