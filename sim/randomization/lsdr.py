@@ -1,8 +1,8 @@
 """LSDR: a Gaussian over the dynamics that follows the policy's returns, drawn towards the whole range.
 
-Mozifian, Gamboa Higuera, Meger and Dudek, Learning Domain Randomization Distributions for Training Robust Locomotion Policies,
-IROS 2020, arXiv 1906.00410. The objective is E_p[return] - weight KL(uniform || p); its gradient by the distribution is
-estimated from the returns of episodes drawn from p (score function), that of the divergence is computed.
+Mozifian, Gamboa Higuera, Meger and Dudek, Learning Domain Randomization Distributions for Training Robust Locomotion
+Policies, IROS 2020, arXiv 1906.00410. The objective is E_p[return] - weight KL(uniform || p); its gradient by the
+distribution is estimated from the returns of episodes drawn from p (score function), that of the divergence computed.
 
 Two choices are this project's own: p is cut off at the bounds, because dynamics beyond them may be impossible, and the
 step is a natural gradient of limited divergence, because returns of different tasks differ by orders of magnitude.

@@ -1,10 +1,10 @@
 """Dynamics on which the policy does worst, collected one after the other and trained on together.
 
-After Incremental Worst-Case Search (IWOCS): Zouitine, Geist and Rachelson, Solving Robust MDPs as a Sequence of Static RL
-Problems, 2024, arXiv 2410.06212. The worst dynamics for the present policy are searched and added to a set, and the
-policy is trained on the whole set. The published search is a run of CMA-ES with simulations of its own; here it is the
-cross-entropy method (Rubinstein 1999) on the returns of ordinary training episodes, which costs none: part of the
-episodes draw candidates, the others repeat the cases found so far. And one policy is trained, not one per case.
+After Incremental Worst-Case Search (IWOCS): Zouitine, Geist and Rachelson, Solving Robust MDPs as a Sequence of Static
+RL Problems, 2024, arXiv 2410.06212: the worst dynamics for the present policy are searched and added to a set that
+guides the training. The published search is CMA-ES; here it is the cross-entropy method (Rubinstein 1999) on the returns
+of ordinary training episodes, which needs no simulations of its own: part of the episodes draw candidates, the others
+repeat the cases found so far, and one policy is trained on all.
 """
 
 from __future__ import annotations
@@ -118,8 +118,8 @@ class WorstCaseDistribution:
     ) -> Mapping[str, float]:
         """Move the candidates towards the episodes of lowest return; at the end of a search, keep their mean as a case.
 
-        Episodes that the candidates hardly explain belong to a known case and do not count, so that they do not hold the
-        search there. Equal returns (all successes, all failures) leave the candidates as they are.
+        Episodes that the candidates hardly explain belong to a known case and do not count, so that they do not hold
+        the search there. Equal returns (all successes, all failures) leave the candidates as they are.
 
         Returns:
             cases: how many there are; worst_return: mean of the elite; search_deviation: of the candidates, mean share
