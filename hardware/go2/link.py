@@ -11,8 +11,9 @@ from hardware.go2.config import Go2Config
 from hardware.go2.dds import domain_settings, require_cyclonedds, types
 from hardware.go2.packets import LowState, unpack_state
 from hardware.host_time import JUMP_S, HostTime
+from hardware.udp_sockets import socket_descriptors, tie
 
-DEVICE = "Go2"
+DEVICE, LOOPBACK = "Go2", "lo"
 CHECK = (
     "that the robot is on and its network cable is in, that `interface` names this computer's side of it with an "
     "address in the robot's network (192.168.123.x), that no firewall stops UDP, and the DDS domain"
@@ -48,6 +49,7 @@ class DdsLink:
         from cyclonedds.sub import DataReader
         from cyclonedds.topic import Topic
 
+        before = socket_descriptors() if config.interface == LOOPBACK else set()
         try:
             self._domain: Any = Domain(config.domain, domain_settings(config.interface))
         except self._error as error:
@@ -56,6 +58,8 @@ class DdsLink:
             ) from error
         try:
             self._participant: Any = DomainParticipant(config.domain)
+            if config.interface == LOOPBACK:  # Cyclone binds what it receives with to all addresses
+                tie(socket_descriptors() - before, LOOPBACK)
             never_wait = Qos(Policy.Reliability.Reliable(0), Policy.History.KeepLast(1))
             answers = Qos(Policy.Reliability.Reliable(0), Policy.History.KeepLast(8))
 
@@ -67,7 +71,7 @@ class DdsLink:
             service = "rt/api/motion_switcher/"
             self._ask: Any = DataWriter(self._participant, topic(service + "request", made.request), qos=answers)
             self._answer: Any = DataReader(self._participant, topic(service + "response", made.response), qos=answers)
-        except self._error as error:
+        except (self._error, DeviceError) as error:
             self.close()
             raise self._broken(f" ({error})") from error
 

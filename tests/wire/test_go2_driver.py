@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import socket
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,6 +17,7 @@ from hardware.go2 import GO2
 from hardware.go2.driver import Go2Config, Go2Robot
 from hardware.go2.spec import FOLDED_POSE, kind_of
 from hardware.records import JointCommand, RobotMode
+from hardware.udp_sockets import socket_descriptors, tied_to
 
 pytestmark = pytest.mark.wire
 FOLDED = np.array([FOLDED_POSE[kind_of(name)] for name in GO2.joint_names])
@@ -159,28 +158,9 @@ def test_a_simulator_without_motion_switcher_can_be_driven(domain):
         robot.disconnect()
 
 
-def test_both_ends_keep_to_loopback(device, robot):
-    """Every UDP socket of both processes is bound to 127.0.0.1, or to its port alone with unicast on loopback."""
-    bound = _udp_addresses(device._process.pid)
-    assert bound, "no socket found"
-    assert bound <= {"127.0.0.1", "0.0.0.0"}
-    assert not _memberships() & {"239.255.0.1"}, "joined DDS's multicast group"
-
-
-def _udp_addresses(process: int) -> set[str]:
-    inodes = set()
-    for entry in Path(f"/proc/{process}/fd").iterdir():
-        target = str(entry.readlink())
-        if target.startswith("socket:"):
-            inodes.add(target[8:-1])
-    rows = [line.split() for line in Path(f"/proc/{process}/net/udp").read_text().splitlines()[1:]]
-    return {socket.inet_ntoa(bytes.fromhex(row[1].split(":")[0])[::-1]) for row in rows if row[9] in inodes}
-
-
-def _memberships() -> set[str]:
-    groups = set()
-    for line in Path("/proc/net/igmp").read_text().splitlines()[1:]:
-        words = line.split()
-        if len(words[0]) == 8:
-            groups.add(socket.inet_ntoa(bytes.fromhex(words[0])[::-1]))
-    return groups
+def test_both_ends_receive_from_loopback_only(device, domain):
+    assert device.status()["interfaces"] == ["lo"]
+    before, robot = socket_descriptors(), opened(domain)
+    robot.connect()
+    assert tied_to(socket_descriptors() - before) == {"lo"}
+    robot.disconnect()

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from hardware.errors import AddressInUseError, UnknownNameError
+from hardware.udp_sockets import socket_descriptors, tie, tied_to
 from sim.devices.go2.config import CYCLE_S, VirtualGo2Config
 from sim.devices.go2.controller import MotorController
 from sim.devices.go2.topics import cyclonedds, low_level, service
@@ -35,6 +36,7 @@ class VirtualGo2:
         self.controller = MotorController(config)
         self._lock = threading.Lock()
         self._ends: dict[str, Any] = {}
+        self._sockets: set[int] = set()
         self._thread: threading.Thread | None = None
         self._running = False
         self._late: deque[tuple[float, bytes]] = deque()
@@ -73,15 +75,19 @@ class VirtualGo2:
         Raises:
             MissingExtraError: cyclonedds is not installed.
             AddressInUseError: this process has the domain open already.
+            DeviceError: the system does not let its sockets be kept on loopback.
         """
         dds, number = cyclonedds(), self.config.domain
         command, state = low_level()
         asked, answered, _, _ = service()
+        before = socket_descriptors()
         try:
             domain = dds.domain.Domain(number, _ONLY_LOOPBACK)
         except dds.core.DDSException as error:
             raise AddressInUseError("the virtual Go2", f"DDS domain {number} of this process") from error
         participant = dds.domain.DomainParticipant(number)
+        self._sockets = socket_descriptors() - before
+        tie(self._sockets)
         reliable = dds.core.Qos(dds.core.Policy.Reliability.Reliable(0), dds.core.Policy.History.KeepLast(8))
 
         def topic(name: str, kind: Any) -> Any:
@@ -108,7 +114,7 @@ class VirtualGo2:
         self._thread = None
         domain = self._ends["domain"]
         domain._delete(domain._ref)
-        self._ends = {}
+        self._ends, self._sockets = {}, set()
 
     def inject(self, fault: str, value: float = 1.0) -> None:
         """Make `fault` happen; see `faults`.
@@ -137,6 +143,7 @@ class VirtualGo2:
                 "service": controller.service,
                 "foot_force": body.foot_force().tolist(),
                 "states": self._states,
+                "interfaces": sorted(tied_to(self._sockets)),
                 "skipped_cycles": self._skipped_cycles,
             }
             for name in ("q", "dq", "tau", "kp", "kd"):
