@@ -12,7 +12,7 @@ import typing
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, cast
+from typing import Any, Self, cast
 
 from hardware.errors import DeviceError
 from sim.devices.device import DEVICES, DeviceEntry
@@ -33,7 +33,7 @@ class DeviceProcess:
         self.driver_config: Mapping[str, object] = {}
         """Fields of the driver's configuration that reach the device, once it runs."""
 
-    def __enter__(self) -> DeviceProcess:
+    def __enter__(self) -> Self:
         self._errors = tempfile.TemporaryFile("w+", encoding="utf-8")
         command = [sys.executable, "-m", "sim.devices.run", self.name, *self.flags]
         self._process = subprocess.Popen(
