@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hardware.arrays import FloatArray, frozen
-from hardware.errors import UnknownNameError
+from hardware.errors import ConfigError, LimitViolationError, UnknownNameError
 
 CommandMode = Literal["position", "velocity", "effort"]
 
@@ -43,6 +43,21 @@ class JointSpec:
     """Derivative gain of the position servo [Nm s/rad]."""
     kind: Literal["revolute", "prismatic"] = "revolute"
     """Kind of joint; fixes the units."""
+
+    def __post_init__(self) -> None:
+        """Check the range.
+
+        Raises:
+            ConfigError: position_min is not below position_max.
+            LimitViolationError: the default position is outside the range.
+        """
+        if not self.position_min < self.position_max:
+            raise ConfigError(
+                f"joint '{self.name}': position_min {self.position_min} must be below {self.position_max}"
+            )
+        if not self.position_min <= self.default_position <= self.position_max:
+            what = f"joint '{self.name}' default position"
+            raise LimitViolationError(what, self.default_position, self.position_min, self.position_max)
 
 
 @dataclass(frozen=True)

@@ -58,6 +58,7 @@ class RobotEnv(gymnasium.Env[Any, Any]):
         self.metadata = {"render_modes": []}
         self.observation_space, self.action_space = box(task.observation), box(task.action)
         self._low, self._high = bounds(task.action)
+        self._checked = False
         self._action_shape = (*plant.batch_shape, len(self._low))
         self._limit = step_limit(task)
         self._steps = 0
@@ -87,6 +88,9 @@ class RobotEnv(gymnasium.Env[Any, Any]):
         state = self.plant.reset(position, velocity)
         self._state, self._steps = state, 0
         self._episode = self.task.begin(rng, state)
+        if not self._checked:
+            require_shapes(self.task, state, self._episode)
+            self._checked = True
         observation = self.task.observe(state, self._episode).reshape(-1)
         return observation, {"success": False, "dynamics": drawn}
 
@@ -264,6 +268,23 @@ def bounds(terms: tuple[Term, ...]) -> tuple[FloatArray, FloatArray]:
     low = [term.low for term in terms for _ in term.elements]
     high = [term.high for term in terms for _ in term.elements]
     return np.array(low, dtype=np.float64), np.array(high, dtype=np.float64)
+
+
+def require_shapes(task: Task, state: RobotState, episode: Episode) -> None:
+    """Compare what a task computes with what its terms and its robot say.
+
+    Raises:
+        ConfigError: a vector has another length than it should.
+    """
+    low, _ = bounds(task.action)
+    joints = np.shape(state.joint_position)
+    expected = len(bounds(task.observation)[0])
+    found = np.shape(task.observe(state, episode))[-1]
+    if found != expected:
+        raise ConfigError(f"task '{task.name}': observe() gives {found} numbers, its observation terms name {expected}")
+    value = np.shape(task.reference(np.zeros((*joints[:-1], len(low))), state, episode).value)
+    if value != joints:
+        raise ConfigError(f"task '{task.name}': reference() has values of shape {value}, the robot's joints {joints}")
 
 
 def step_limit(task: Task) -> int:

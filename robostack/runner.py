@@ -33,8 +33,8 @@ class RunnerConfig:
     """Top speed of that motion, as a fraction of each joint's speed limit."""
     start_tolerance_rad: float = 0.02
     """The start pose counts as reached when every joint is this close to it [rad]."""
-    start_limit_s: float = 20.0
-    """Time limit of that motion [s]."""
+    start_limit_s: float = 5.0
+    """Time the robot has to settle at the start pose after the motion should have ended [s]."""
 
 
 class Phase(Enum):
@@ -158,11 +158,17 @@ class EpisodeRunner:
         motion = self._motion
         if motion is None:
             return self.hold(now_s)
-        close = np.max(np.abs(state.joint_position - motion.goal)) <= self.config.start_tolerance_rad
-        if close and now_s >= motion.end_s:
+        away = np.abs(state.joint_position - motion.goal)
+        worst = int(np.argmax(away))
+        if away[worst] <= self.config.start_tolerance_rad and now_s >= motion.end_s:
             return self._begin(state, now_s)
-        if now_s - self._begun_s() > self.config.start_limit_s:
-            self.abort(f"the start pose was not reached within {self.config.start_limit_s:g} s", now_s)
+        if now_s > motion.end_s + self.config.start_limit_s:
+            self.abort(
+                f"joint '{self.task.spec.joint_names[worst]}' is {away[worst]:.3f} rad from the start pose "
+                f"{self.config.start_limit_s:g} s after it should have been there (tolerance "
+                f"{self.config.start_tolerance_rad:g} rad). Does the servo sag under its load?",
+                now_s,
+            )
             return self.hold(now_s)
         period = self.task.control_period_s
         position, velocity = motion.at(now_s + period)

@@ -54,7 +54,8 @@ def bind_model(spec: RobotSpec, model: mujoco.MjModel) -> ModelBinding:
 
     Raises:
         UnknownNameError: the model lacks a joint or the tool's site.
-        ConfigError: a joint has several degrees of freedom or several actuators, or the tool is on a floating base.
+        ConfigError: a joint has several degrees of freedom or several actuators, its servo has other gains than the
+            description, or the tool is on a floating base.
     """
     joints = [_named(model, mujoco.mjtObj.mjOBJ_JOINT, "joint of the model", name) for name in spec.joint_names]
     single = (int(mujoco.mjtJoint.mjJNT_SLIDE), int(mujoco.mjtJoint.mjJNT_HINGE))
@@ -62,6 +63,7 @@ def bind_model(spec: RobotSpec, model: mujoco.MjModel) -> ModelBinding:
         if int(model.jnt_type[joint]) not in single:
             raise ConfigError(f"joint '{name}' of the model is neither a hinge nor a slide; make it one")
     actuated, actuators = _actuators(spec, model, joints)
+    _require_same_gains(spec, model, dict(zip(actuated.tolist(), actuators.tolist(), strict=True)))
     dofs = model.jnt_dofadr[joints].astype(np.intp)
     base_position, base_quaternion, free_joint = _base(spec, model)
     tool = None
@@ -115,6 +117,26 @@ def _actuators(spec: RobotSpec, model: mujoco.MjModel, joints: list[int]) -> tup
             actuated.append(index)
             actuators.append(int(found[0]))
     return np.array(actuated, dtype=np.intp), np.array(actuators, dtype=np.intp)
+
+
+def _require_same_gains(spec: RobotSpec, model: mujoco.MjModel, actuator_of: dict[int, int]) -> None:
+    """The gains in the description are part of the contract of a policy: the model must have the same ones."""
+    for index, joint in enumerate(spec.joints):
+        if joint.stiffness == 0.0:
+            continue
+        if index not in actuator_of:
+            raise ConfigError(
+                f"joint '{joint.name}' of '{spec.name}': the model has no actuator on it, but stiffness is "
+                f"{joint.stiffness:g} Nm/rad; add a position actuator, or set stiffness to 0"
+            )
+        actuator = actuator_of[index]
+        servo = -model.actuator_biasprm[actuator, 1], -model.actuator_biasprm[actuator, 2]
+        if servo[0] != 0.0 and not np.allclose(servo, (joint.stiffness, joint.damping), rtol=1e-6):
+            raise ConfigError(
+                f"joint '{joint.name}' of '{spec.name}': stiffness and damping are {joint.stiffness:g} and "
+                f"{joint.damping:g} in the description, kp and kv are {servo[0]:g} and {servo[1]:g} in the model; "
+                "make them equal"
+            )
 
 
 def _base(spec: RobotSpec, model: mujoco.MjModel) -> tuple[FloatArray, FloatArray, int | None]:

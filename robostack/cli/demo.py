@@ -219,4 +219,4 @@ def _bars(title: str) -> Iterator[Any]:
         yield bars
 
 
-COMMAND = Command(summary="Train, launch and reach with a virtual UR5e: the whole way in five minutes", main=main)
+COMMAND = Command(summary="Train, launch and reach with a virtual UR5e: the whole way in minutes", main=main)

@@ -105,7 +105,8 @@ def _close(name: str, values: Mapping[str, str], statuses: Mapping[str, int], st
     for process, code in statuses.items():
         if code != 0:
             print_error(f"launch: {process} ended with status {code}")
-    print_next("robostack bench ros-latency" if status == 0 else "robostack info")
+    if status != 0:
+        print_next("robostack info")
     if as_json:
         print_json_line({"launch": name, "statuses": dict(statuses), "arguments": dict(values)})
 

@@ -48,7 +48,11 @@ def robot_launch(
         elif values[address]:
             driver[f"driver.{address}"] = values[address]
         else:
-            raise ConfigError(f"give the address of the robot, {address}:=..., or start a virtual one, virtual:=true")
+            file_name = f"{robot.replace('-', '_')}.launch.py"
+            raise ConfigError(
+                f"give the address of the robot ({address}), or start a virtual one: "
+                f"robostack launch {robot} --virtual, ros2 launch robostack {file_name} virtual:=true"
+            )
         items.append(NodeSpec("driver", "robostack.nodes.driver_node", driver, namespace=values["namespace"]))
         if values.get("policy"):
             policy = (parameters_of(file, "policy") if file else {}) | _policy(values)
@@ -66,7 +70,9 @@ def _policy_arguments(task: str) -> tuple[Argument, ...]:
         Argument("policy", "", "checkpoint folder, ONNX file, or 'scripted'; empty: only the driver"),
         Argument("episodes", "10", "number of episodes"),
         Argument("seed", "0", "seed of start poses and goals"),
-        Argument("to_start", "true", "begin each episode with a slow motion to a start pose", ("true", "false")),
+        Argument(
+            "to_start", "true", "whether each episode begins with a slow motion to a start pose", ("true", "false")
+        ),
         Argument("pause_s", "0.5", "rest before each episode [s]"),
         Argument("results_path", "", "file that gets one line of JSON per episode; empty: none"),
     )

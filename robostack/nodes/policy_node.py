@@ -60,6 +60,12 @@ class PolicyNodeConfig:
     """Rest before each episode [s]."""
     to_start: bool = True
     """Whether each episode begins with a slow motion to a start pose of the task."""
+    start_speed_fraction: float = 0.15
+    """Top speed of that motion, as a fraction of each joint's speed limit."""
+    start_tolerance_rad: float = 0.02
+    """The start pose counts as reached when every joint is this close to it [rad]."""
+    start_limit_s: float = 5.0
+    """Time the robot has to settle at the start pose after the motion should have ended [s]."""
     results_path: str = ""
     """File that gets one line of JSON per episode; empty: none."""
     report_path: str = ""
@@ -110,7 +116,12 @@ class PolicyNode(ManagedNode):
         task = load_task(self.config.task)
         policy = policy_for(self.config.policy, task)
         runner_config = RunnerConfig(
-            episodes=self.config.episodes, pause_s=self.config.pause_s, to_start=self.config.to_start
+            episodes=self.config.episodes,
+            pause_s=self.config.pause_s,
+            to_start=self.config.to_start,
+            start_speed_fraction=self.config.start_speed_fraction,
+            start_tolerance_rad=self.config.start_tolerance_rad,
+            start_limit_s=self.config.start_limit_s,
         )
         self._runner = EpisodeRunner(task, policy, self.config.seed, runner_config)
         self._open_topics(task)
@@ -205,8 +216,12 @@ class PolicyNode(ManagedNode):
             self._commands.publish(reference_to_message(reference, runner.task.spec, self._stamp, self.sender))
         self._report()
         if runner.done:
-            self.get_logger().info(f"all {self.config.episodes} episodes have ended")
+            self.get_logger().info(self._summary(runner))
             self._release(runner.task)  # the timer finishes the node, so that this message gets away
+
+    def _summary(self, runner: EpisodeRunner) -> str:
+        succeeded = sum(record.success for record in runner.finished)
+        return f"all {self.config.episodes} episodes have ended: {succeeded} succeeded, {_aborted(runner)} aborted"
 
     def _release(self, task: Task) -> None:
         """Let the robot hold its pose, and others command it: a trajectory without points, as in ros2_control."""
@@ -247,7 +262,8 @@ class PolicyNode(ManagedNode):
             return
         now_s = time.monotonic()
         if runner.done:
-            self.finish(0)
+            # Nothing to show for it is a failure; an episode that merely did not succeed is a result.
+            self.finish(1 if runner.finished and _aborted(runner) == len(runner.finished) else 0)
         elif self._waiting_since_s is not None:
             self._wait(runner, now_s)
         elif self._state is not None:
@@ -305,6 +321,10 @@ class PolicyNode(ManagedNode):
         self.failure = reason
         self.get_logger().error(reason)
         self.finish(1)
+
+
+def _aborted(runner: EpisodeRunner) -> int:
+    return sum(record.reason.startswith("aborted") for record in runner.finished)
 
 
 def load_task(name: str) -> Task:

@@ -7,48 +7,55 @@ line: `status`, `faults`, `inject <fault> [value]`, `quit`. SIGINT and SIGTERM e
 from __future__ import annotations
 
 import dataclasses
+import ipaddress
 import json
 import os
 import select
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import tyro
 
-from hardware.errors import RobostackError
+from hardware.errors import ConfigError, RobostackError
 from sim.devices.device import DEVICES, DeviceEntry, VirtualDevice
 
+Hint = Callable[[str, str, str], str]
+"""Name of the device, field of the driver's configuration that says where it is, its value -> a line for a person."""
 
-def main(argv: Sequence[str] | None = None) -> int:
+
+def main(argv: Sequence[str] | None = None, hint: Hint | None = None) -> int:
     """Run the device that the first argument names until told to end.
 
     Args:
         argv: name of the device and flags of its configuration; default: the process's arguments.
+        hint: gives a line that is written to standard error once the device listens.
 
     Returns:
         Exit status: 0 ended as asked, 1 the device could not start.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     if not arguments or arguments[0].startswith("-"):
-        _say(f"usage: python -m sim.devices.run DEVICE [flags]   devices: {', '.join(DEVICES.names())}")
+        _say(f"usage: robostack virtual DEVICE [flags]   devices: {', '.join(DEVICES.names())}")
         return 0 if arguments[:1] in (["-h"], ["--help"]) else 1
     name = arguments[0]
     try:
         entry = DEVICES.load(name)
-        config = tyro.cli(entry.config_type(), args=arguments[1:], prog=f"sim.devices.run {name}")
-        return serve(name, entry, config)
+        config = tyro.cli(entry.config_type(), args=arguments[1:], prog=f"robostack virtual {name}")
+        return serve(name, entry, config, hint)
     except RobostackError as error:
         _say(str(error), sys.stderr.fileno())
         return 1
 
 
-def serve(name: str, entry: DeviceEntry, config: object) -> int:
+def serve(name: str, entry: DeviceEntry, config: object, hint: Hint | None = None) -> int:
     """Run one device until SIGINT, SIGTERM or the line `quit`.
 
     Raises:
         AddressInUseError: a port is taken.
+        ConfigError: the address is no loopback address.
     """
+    _require_loopback(getattr(config, "host", "127.0.0.1"))
     device = entry.open(config)
     wake_read, wake_write = os.pipe()
     signals = (signal.SIGINT, signal.SIGTERM)
@@ -58,6 +65,10 @@ def serve(name: str, entry: DeviceEntry, config: object) -> int:
         where = {key: value for key, value in _fields(config).items() if key == "host" or key.endswith("port")}
         where |= getattr(device, "addresses", {})  # what is known only once it runs, such as a pseudo terminal
         _say(f"ready {name} {json.dumps({**where, 'driver': dict(entry.driver_config(config))})}")
+        if hint is not None:
+            driver = entry.driver_config(config)
+            address = next((field for field in ("host", "port") if field in driver), "")
+            _say(hint(name, address, str(driver.get(address, ""))), sys.stderr.fileno())
         _control(device, wake_read)
     finally:
         device.stop()
@@ -66,6 +77,18 @@ def serve(name: str, entry: DeviceEntry, config: object) -> int:
         os.close(wake_read)
         os.close(wake_write)
     return 0
+
+
+def _require_loopback(host: str) -> None:
+    """A virtual device obeys anyone who reaches it."""
+    try:
+        loopback = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        loopback = False
+    if not loopback:
+        raise ConfigError(
+            f"virtual devices listen on loopback addresses only (127.0.0.1, 127.0.0.2, ...), not '{host}'"
+        )
 
 
 def _control(device: VirtualDevice, wake: int) -> None:

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from hardware.errors import UnknownNameError
+from hardware.errors import ConfigError, LimitViolationError, UnknownNameError
 from hardware.spec import JointSpec, RobotSpec
 
 
@@ -74,3 +74,11 @@ def test_a_spec_cannot_be_changed():
         SPEC.name = "three"  # type: ignore[misc]
     with pytest.raises(dataclasses.FrozenInstanceError):
         SPEC.joints[0].effort_max = 1e9  # type: ignore[misc]
+
+
+def test_a_joint_whose_range_is_empty_or_misses_its_default_is_refused():
+    values = {"velocity_max": 1.0, "acceleration_max": 1.0, "jerk_max": 1.0, "effort_max": 1.0}
+    with pytest.raises(ConfigError, match="must be below"):
+        JointSpec("bend", position_min=1.0, position_max=1.0, **values)
+    with pytest.raises(LimitViolationError, match="'bend' default position = 6 is outside"):
+        JointSpec("bend", position_min=-2.2, position_max=2.2, default_position=6.0, **values)

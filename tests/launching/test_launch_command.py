@@ -72,6 +72,12 @@ def test_the_virtual_verb_runs_the_device_process(monkeypatch):
     from robostack.cli import virtual
 
     seen: list[list[str]] = []
-    monkeypatch.setattr(virtual, "run_device", lambda arguments: seen.append(arguments) or 0)
+
+    def run_device(arguments, hint):
+        seen.append([*arguments, hint("ur5e", "host", "127.0.0.9")])
+        return 0
+
+    monkeypatch.setattr(virtual, "run_device", run_device)
     assert virtual.COMMAND.main(["ur5e", "--host", "127.0.0.9"]) == 0
-    assert seen == [["ur5e", "--host", "127.0.0.9"]]
+    hint = "next, in another terminal: robostack launch ur5e --host 127.0.0.9"
+    assert seen == [["ur5e", "--host", "127.0.0.9", hint]]

@@ -45,7 +45,7 @@ def test_a_physical_arm_needs_its_address_and_starts_no_helper():
     items = described(host="192.168.1.10")
     assert [item.name for item in items] == ["driver"]
     assert items[0].parameters["driver.host"] == "192.168.1.10"
-    with pytest.raises(ConfigError, match="host:="):
+    with pytest.raises(ConfigError, match="robostack launch ur5e --virtual"):
         described()
 
 

@@ -294,3 +294,24 @@ def test_make_env_randomises_what_the_task_names() -> None:
     names = {parameter.name for parameter in make_env("ur5e-reach").task.dynamics}
     assert set(make_env("ur5e-reach").reset()[1]["dynamics"]) == names
     assert make_env("ur5e-reach", randomize=False).reset()[1]["dynamics"] == {}
+
+
+def test_a_task_whose_vectors_have_the_wrong_length_is_refused():
+    from dataclasses import replace
+
+    from robostack.make import make_env
+    from robostack.tasks.ur5e_reach import Ur5eReach
+
+    longer = Ur5eReach()
+    seen = longer.observe
+    longer.observe = lambda *given: np.concatenate([seen(*given), np.zeros((1, 2))], axis=-1)
+    named = sum(len(term.elements) for term in longer.observation)
+    with pytest.raises(
+        ConfigError, match=rf"observe\(\) gives {named + 2} numbers, its observation terms name {named}"
+    ):
+        make_env(longer).reset()
+    narrow = Ur5eReach()
+    whole = narrow.reference
+    narrow.reference = lambda *given: replace(whole(*given), value=whole(*given).value[..., :5])
+    with pytest.raises(ConfigError, match=r"shape \(1, 5\)"):
+        make_env(narrow).reset()

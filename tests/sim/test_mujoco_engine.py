@@ -278,3 +278,30 @@ def test_a_snapshot_is_current_in_every_field(engine: MujocoEngine) -> None:
     world = data.site("tool").xpos
     base = data.body("base").xmat.reshape(3, 3).T @ (world - data.body("base").xpos)
     assert np.allclose(base, engine.state().tool_position[2], atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("actuator", "message"),
+    [
+        ("", "no actuator on it, but stiffness is 30"),
+        ('<position joint="bend" kp="10" kv="2"/>', "30 and 2 in the description, kp and kv are 10 and 2"),
+        ('<position joint="bend" kp="30" kv="2"/>', None),
+    ],
+)
+def test_the_gains_of_model_and_description_must_agree(actuator, message):
+    import mujoco
+
+    from hardware.spec import JointSpec, RobotSpec
+
+    model = mujoco.MjModel.from_xml_string(
+        f"""<mujoco><worldbody><body name="base"><joint name="bend" range="-1 1"/><geom size="0.1" mass="1"/></body>
+        </worldbody><actuator>{actuator}</actuator></mujoco>"""
+    )
+    limits = {"velocity_max": 1.0, "acceleration_max": 1.0, "jerk_max": 1.0, "effort_max": 1.0}
+    joint = JointSpec("bend", -1.0, 1.0, stiffness=30.0, damping=2.0, **limits)
+    spec = RobotSpec("pendo", (joint,), 100.0, ("position",), "world")
+    if message is None:
+        assert MujocoEngine(spec, model, 1).count == 1
+        return
+    with pytest.raises(ConfigError, match=message):
+        MujocoEngine(spec, model, 1)
