@@ -26,7 +26,7 @@ def test_the_virtual_arm_comes_first_and_the_driver_goes_to_its_port():
     assert helper.arguments == ("so101", "--port", "bus", "--seed", "0")
     assert driver.parameters["driver.port"] == "bus"
     assert driver.parameters["driver.servos"] == "feetech"
-    with pytest.raises(ConfigError, match="port:="):
+    with pytest.raises(ConfigError, match=r"address of the robot \(port\)"):
         description.describe(resolve_arguments(description, {}))
 
 
