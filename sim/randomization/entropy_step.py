@@ -88,9 +88,8 @@ class EntropyStep:
             return value - self.alpha, gradient, hessian
 
         required = _in_logarithms(lambda shapes: success.value(shapes) - self.alpha, shortfall)
-        slope = -beta.entropy_gradient(current).ravel()
-        guess = np.array([self._multiplier(current, slope), 0.0])
-        found = self._minimum(objective, [self._trust_region(current), required], start, guess)
+        gain = self._gain(current, -beta.entropy_gradient(current).ravel())
+        found = self._minimum(objective, gain, [self._trust_region(current), required], start)
         return self._inside(current, np.exp(found.x).reshape(-1, 2))
 
     def _most_successful(self, current: FloatArray, success: Estimate) -> FloatArray:
@@ -103,17 +102,22 @@ class EntropyStep:
             return -value, -gradient, -hessian
 
         objective = _in_logarithms(lambda shapes: -success.value(shapes), negative)
-        guess = np.array([self._multiplier(current, slope)])
-        found = self._minimum(objective, [self._trust_region(current)], current, guess)
+        found = self._minimum(objective, self._gain(current, slope), [self._trust_region(current)], current)
         best = self._inside(current, np.exp(found.x).reshape(-1, 2))
         return best if success.value(best) > value else current
 
     def _minimum(
-        self, objective: SmoothFunction, constraints: list[SmoothFunction], start: FloatArray, guess: FloatArray
+        self, objective: SmoothFunction, gain: float, constraints: list[SmoothFunction], start: FloatArray
     ) -> Minimum:
-        size = start.size
+        """Minimise `objective` in units of `gain`; the trust region is the first of the constraints."""
+        size, scale = start.size, 1.0 / gain if gain > 0.0 else 1.0
+        scaled = SmoothFunction(
+            lambda x: scale * objective.value(x), lambda x: _scaled(scale, objective.derivatives(x))
+        )
+        guess = np.zeros(len(constraints))
+        guess[0] = 1.0 if gain > 0.0 else 0.0
         low, high = np.full(size, np.log(self.low)), np.full(size, np.log(self.high))
-        return minimize(objective, constraints, np.log(start).ravel(), low, high, guess)
+        return minimize(scaled, constraints, np.log(start).ravel(), low, high, guess)
 
     def _trust_region(self, current: FloatArray) -> SmoothFunction:
         def derivatives(shapes: FloatArray) -> Derivatives:
@@ -121,14 +125,19 @@ class EntropyStep:
                 gradient, blocks = beta.divergence_by_second(current, shapes)
             else:
                 gradient, blocks = beta.divergence_by_first(shapes, current)
-            return self.epsilon - self.divergence(current, shapes), -gradient.ravel(), -block_diagonal(blocks)
+            value = self.divergence(current, shapes)
+            room = 1.0 - value / self.epsilon
+            return room, -gradient.ravel() / self.epsilon, -block_diagonal(blocks) / self.epsilon
 
-        return _in_logarithms(lambda shapes: self.epsilon - self.divergence(current, shapes), derivatives)
+        return _in_logarithms(lambda shapes: 1.0 - self.divergence(current, shapes) / self.epsilon, derivatives)
 
-    def _multiplier(self, current: FloatArray, slope: FloatArray) -> float:
-        """The trust region's multiplier if the problem were linear with a quadratic divergence (natural gradient)."""
+    def _gain(self, current: FloatArray, slope: FloatArray) -> float:
+        """Half of what a step gains if the objective were linear and the divergence quadratic (natural gradient).
+
+        In units of it, the multiplier of the trust region is then 1.
+        """
         direction = np.linalg.solve(beta.fisher(current), slope.reshape(-1, 2, 1)).ravel()
-        return math.sqrt(max(float(slope @ direction), 0.0) / (2.0 * self.epsilon))
+        return math.sqrt(max(float(slope @ direction), 0.0) * self.epsilon / 2.0)
 
     def _inside(self, current: FloatArray, shapes: FloatArray) -> FloatArray:
         """`shapes`, or the last point of the way there that the trust region still contains."""
@@ -145,6 +154,10 @@ class EntropyStep:
 def between(first: FloatArray, second: FloatArray, share: float) -> FloatArray:
     """The shapes (d, 2) `share` of the way from `first` to `second`, in logarithms."""
     return np.exp((1.0 - share) * np.log(first) + share * np.log(second))
+
+
+def _scaled(scale: float, derivatives: Derivatives) -> Derivatives:
+    return scale * derivatives[0], scale * derivatives[1], scale * derivatives[2]
 
 
 def _in_logarithms(

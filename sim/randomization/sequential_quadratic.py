@@ -19,8 +19,10 @@ from hardware.arrays import FloatArray
 MAX_ITERATIONS = 60
 STEP_LIMIT = 1.5
 """Largest change of one variable per step."""
-_VIOLATION = 1e-9
-_OPTIMALITY = 1e-9
+LARGEST_VIOLATION = 2.0
+"""No point is visited that violates the constraints by more than this, or by more than the start."""
+_VIOLATION = 1e-7
+_OPTIMALITY = 1e-8
 _INFINITY = 1e30
 
 
@@ -69,10 +71,13 @@ def minimize(
         low: lower bounds, (n,).
         high: upper bounds, (n,).
         multipliers: guess of the constraints' multipliers, which scales the first step.
+
+    Objective and constraints should be scaled so that changes and violations of 1 are large.
     """
     x = np.clip(start, low, high)
     best = (np.inf, np.inf, x)
     visited: list[tuple[float, float]] = []
+    radius = STEP_LIMIT
     converged, iteration = False, 0
     while not converged and iteration < MAX_ITERATIONS:
         iteration += 1
@@ -83,12 +88,19 @@ def minimize(
             best = (max(violation, _VIOLATION), value, x)
         for multiplier, part in zip(multipliers, parts, strict=True):
             hessian = hessian - multiplier * part[2]
-        step, multipliers = _quadratic_step(gradient, hessian, parts, low - x, high - x)
+        step, multipliers = _quadratic_step(
+            gradient, hessian, parts, np.maximum(low - x, -radius), np.minimum(high - x, radius)
+        )
         decrease = -float(gradient @ step)
         converged = violation < _VIOLATION and abs(decrease) < _OPTIMALITY
         if not converged:
-            x = _accepted(objective, constraints, x, step, (violation, value), visited)
             visited.append((violation, value))
+            share = _accepted_share(objective, constraints, x, step, visited)
+            if share == 0.0:  # Start again from the best point with smaller steps.
+                x, radius, visited = best[2], 0.25 * radius, []
+            else:
+                # The quadratic programme keeps bounds only to its own tolerance.
+                x, radius = np.clip(x + share * step, low, high), min(2.0 * radius, STEP_LIMIT)
     return Minimum(best[2], best[1], best[0], multipliers, converged, iteration)
 
 
@@ -103,8 +115,8 @@ def _quadratic_step(
     count = len(gradient)
     rows = np.array([part[1] for part in constraints]).reshape(len(constraints), count)
     values = np.array([part[0] for part in constraints])
-    lower = np.concatenate([np.maximum(low, -STEP_LIMIT), -values])
-    upper = np.concatenate([np.minimum(high, STEP_LIMIT), np.full(len(values), _INFINITY)])
+    lower = np.concatenate([low, -values])
+    upper = np.concatenate([high, np.full(len(values), _INFINITY)])
     matrix = _positive(hessian)
     for share in (1.0, 0.3, 0.0):
         # Where the linearised constraints contradict each other, ask for part of the way, at last for no worse.
@@ -127,23 +139,22 @@ def _positive(hessian: FloatArray) -> FloatArray:
     return matrix
 
 
-def _accepted(
+def _accepted_share(
     objective: SmoothFunction,
     constraints: Sequence[SmoothFunction],
     x: FloatArray,
     step: FloatArray,
-    current: tuple[float, float],
     visited: Sequence[tuple[float, float]],
-) -> FloatArray:
-    """The next point: the first share of `step` that improves objective or violation on every point visited."""
-    points = [*visited, current]
-    trial = x
-    for halving in range(12):
+) -> float:
+    """The first share of `step` that improves violation or objective on every point visited; 0 if there is none."""
+    largest = max(LARGEST_VIOLATION, visited[0][0])
+    for halving in range(8):
         trial = x + 0.5**halving * step
         violation = sum(max(0.0, -constraint.value(trial)) for constraint in constraints)
+        if not violation <= largest:
+            continue
         value = objective.value(trial)
-        if all(violation < 0.99 * old or value < old_value - 1e-5 * old for old, old_value in points):
-            return trial
-        if violation < _VIOLATION and value < current[1]:
-            return trial
-    return trial
+        improves = all(violation < 0.99 * old or value < old_value - 1e-5 * old for old, old_value in visited)
+        if improves or (violation < _VIOLATION and value < visited[-1][1]):
+            return 0.5**halving
+    return 0.0

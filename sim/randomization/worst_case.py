@@ -2,9 +2,9 @@
 
 After Incremental Worst-Case Search (IWOCS): Zouitine, Geist and Rachelson, Solving Robust MDPs as a Sequence of Static
 RL Problems, 2024, arXiv 2410.06212: the worst dynamics for the present policy are searched and added to a set that
-guides the training. The published search is CMA-ES; here it is the cross-entropy method (Rubinstein 1999) on the returns
-of ordinary training episodes, which needs no simulations of its own: part of the episodes draw candidates, the others
-repeat the cases found so far, and one policy is trained on all.
+guides the training. The published search is CMA-ES; here it is the cross-entropy method (Rubinstein 1999) on the
+returns of ordinary training episodes, which needs no simulations of its own: part of the episodes draw candidates, the
+others repeat the cases found so far, and one policy is trained on all.
 """
 
 from __future__ import annotations
