@@ -333,3 +333,23 @@ def test_the_solver_finds_a_known_constrained_minimum() -> None:
         assert found.multipliers == pytest.approx([math.sqrt(0.5)], abs=1e-6)
     bounded = minimize(linear, [disc], np.zeros(2), np.array([-0.6, -10.0]), wide, np.ones(1))
     assert bounded.x == pytest.approx([-0.6, -0.8], abs=1e-6)
+
+
+def test_the_solver_keeps_the_better_point_where_a_step_fails() -> None:
+    """A valley that turns: the minimum of the Rosenbrock function on a disc, against scipy."""
+
+    def valley(x: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+        return optimize.rosen(x), optimize.rosen_der(x), optimize.rosen_hess(x)
+
+    def disc(x: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+        return 1.0 - x @ x, -2.0 * x, -2.0 * np.eye(2)
+
+    wide = np.full(2, 10.0)
+    found = minimize(
+        SmoothFunction(optimize.rosen, valley), [SmoothFunction(lambda x: disc(x)[0], disc)],
+        np.array([-3.0, 3.0]), -wide, wide, np.zeros(1),
+    )  # fmt: skip
+    inside = {"type": "ineq", "fun": lambda x: 1.0 - x @ x}
+    expected = optimize.minimize(optimize.rosen, [0.5, 0.5], constraints=[inside], method="SLSQP", tol=1e-14)
+    assert found.converged and found.violation <= 1e-6
+    assert found.value == pytest.approx(expected.fun, rel=1e-5)
