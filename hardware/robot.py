@@ -27,9 +27,9 @@ class Robot(Protocol):
     def connect(self) -> None:
         """Open the connection and bring the device to where it accepts commands, without moving it.
 
-        Called again after a fault or a stop (the service `~/reset` does), it begins anew: it closes what is open, forgets
-        old measurements and leaves a stop behind. A driver whose device needs more than that to be released, and a
-        person's word for it, has a method `recover()` too, which `~/reset` then calls instead.
+        Called again after a fault or a stop (the service `~/reset` does), it begins anew: it closes what is open,
+        forgets old measurements and leaves a stop behind. A driver whose device needs more than that to be released,
+        and a person's word for it, has a method `recover()` too, which `~/reset` then calls instead.
 
         Raises:
             DeviceNotConnectedError: nothing answers at the address.
