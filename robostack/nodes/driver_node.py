@@ -4,9 +4,9 @@ Tracking controller, safety filter and driver run together in that thread; ROS b
 counts) and measurements out. Whether a set-point is stale is decided in the loop by its time stamp. The robot is
 stopped on every way out of this process, before ROS is.
 
-Publishes `joint_states`, `tool_pose` (robots with a tool), `odom` (robots on wheels), `diagnostics` and, latched,
-`robot_spec`. Subscribes `joint_trajectory`, one point per message, or `cmd_vel`, from one sender at a time
-(`header.frame_id`). Services `~/stop`, `~/reset`.
+Publishes `joint_states`, `tool_pose` (robots with a tool), `imu/data` (legged robots), `odom` (robots on wheels),
+`diagnostics` and, latched, `robot_spec`. Subscribes `joint_trajectory`, one point per message, or `cmd_vel`, from one
+sender at a time (`header.frame_id`). Services `~/stop`, `~/reset`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseStamped, Twist, TwistStamped
 from nav_msgs.msg import Odometry
 from rclpy.event_handler import SubscriptionEventCallbacks
-from sensor_msgs.msg import JointState
+from sensor_msgs.msg import Imu, JointState
 from std_msgs.msg import Header, String
 from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
@@ -47,6 +47,7 @@ from robostack.nodes.lifecycle import ManagedNode
 from robostack.nodes.messages import (
     Level,
     diagnostics_message,
+    imu_to_message,
     reference_from_message,
     stamp_to_ns,
     state_to_message,
@@ -164,6 +165,9 @@ class DriverNode(ManagedNode):
         self._states = self._publisher(JointState, "joint_states", "state") if self.spec.joints else None
         self._odometry = self._publisher(Odometry, "odom", "state") if self.spec.base else None
         self._tools = self._publisher(PoseStamped, "tool_pose", "state") if self.spec.tool_frame else None
+        state = self._newest_state()
+        floating = self.spec.base is None and state is not None and state.base_angular_velocity is not None
+        self._imu = self._publisher(Imu, "imu/data", "state") if floating else None
         self._diagnostics = self._publisher(DiagnosticArray, "diagnostics", "status")
         descriptions = self._publisher(String, "robot_spec", "description")
         descriptions.publish(String(data=json.dumps(asdict(self.spec))))
@@ -200,6 +204,9 @@ class DriverNode(ManagedNode):
         tool = tool_to_message(state, self.spec, stamp)
         if tool is not None and self._tools is not None:
             self._tools.publish(tool)
+        imu = imu_to_message(state, self.spec, stamp) if self._imu is not None else None
+        if imu is not None and self._imu is not None:
+            self._imu.publish(imu)
         odometry = odometry_to_message(state, self.spec, stamp) if self._odometry is not None else None
         if odometry is not None and self._odometry is not None:
             self._odometry.publish(odometry)

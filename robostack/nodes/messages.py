@@ -10,7 +10,7 @@ import numpy as np
 from builtin_interfaces.msg import Duration, Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from geometry_msgs.msg import PoseStamped
-from sensor_msgs.msg import JointState
+from sensor_msgs.msg import Imu, JointState
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from controllers.reference import JointReference, ReferenceMode
@@ -87,6 +87,27 @@ def tool_to_message(state: RobotState, spec: RobotSpec, stamp: Time) -> PoseStam
     place, turn = message.pose.position, message.pose.orientation
     place.x, place.y, place.z = _numbers(state.tool_position)
     turn.w, turn.x, turn.y, turn.z = _numbers(state.tool_quaternion)
+    return message
+
+
+def imu_to_message(state: RobotState, spec: RobotSpec, stamp: Time) -> Imu | None:
+    """Orientation and angular velocity of a floating base; None if the state has none.
+
+    By REP-145, covariances of zero mean unknown, and -1 first means that a quantity is not reported: the acceleration.
+
+    Args:
+        state: one robot, no batch.
+        spec: the robot; its base frame is the frame of the message.
+        stamp: the capture time, as ROS time.
+    """
+    if state.base_quaternion is None or state.base_angular_velocity is None:
+        return None
+    message = Imu()
+    message.header.stamp, message.header.frame_id = stamp, spec.base_frame
+    turn, rate = message.orientation, message.angular_velocity
+    turn.w, turn.x, turn.y, turn.z = _numbers(state.base_quaternion)
+    rate.x, rate.y, rate.z = _numbers(state.base_angular_velocity)
+    message.linear_acceleration_covariance[0] = -1.0
     return message
 
 

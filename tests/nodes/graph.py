@@ -15,7 +15,7 @@ from pathlib import Path
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
-from sensor_msgs.msg import JointState
+from sensor_msgs.msg import Imu, JointState
 from std_msgs.msg import String
 from trajectory_msgs.msg import JointTrajectory
 
@@ -91,10 +91,12 @@ class Observer(Node):
     def __init__(self) -> None:
         super().__init__("observer")
         self.states: list[JointState] = []
+        self.imu: list[Imu] = []
         self.status: list[tuple[int, str, dict[str, str]]] = []
         self.events: list[dict[str, object]] = []
         self.specs: list[dict[str, object]] = []
         self.create_subscription(JointState, "joint_states", self.states.append, qos("state", "subscription"))
+        self.create_subscription(Imu, "imu/data", self.imu.append, qos("state", "subscription"))
         self.create_subscription(DiagnosticArray, "diagnostics", self._on_status, qos("status", "subscription"))
         self.create_subscription(String, "episode_events", self._on_event, qos("events", "subscription"))
         self.create_subscription(String, "robot_spec", self._on_spec, qos("description", "subscription"))

@@ -14,6 +14,7 @@ from hardware.records import RobotState
 from hardware.spec import JointSpec, RobotSpec
 from robostack.nodes.messages import (
     diagnostics_message,
+    imu_to_message,
     reference_from_message,
     reference_to_message,
     stamp_from_ns,
@@ -163,6 +164,16 @@ def test_tool_pose_keeps_the_order_of_the_quaternion():
     assert (message.pose.orientation.x, message.pose.orientation.y) == (0.1, 0.2)
     assert (message.pose.position.x, message.pose.position.z) == (1.0, 3.0)
     assert tool_to_message(a_state(), SPEC, STAMP) is None
+
+
+def test_imu_is_in_the_base_frame_and_says_that_acceleration_is_not_reported():
+    state = a_state(base_quaternion=np.array([0.5, 0.1, 0.2, 0.3]), base_angular_velocity=np.array([1.0, 2.0, 3.0]))
+    message = imu_to_message(state, SPEC, STAMP)
+    assert message.header.frame_id == SPEC.base_frame and message.header.stamp == STAMP
+    assert (message.orientation.w, message.orientation.x, message.orientation.z) == (0.5, 0.1, 0.3)
+    assert (message.angular_velocity.x, message.angular_velocity.z) == (1.0, 3.0)
+    assert message.linear_acceleration_covariance[0] == -1.0 and message.orientation_covariance[0] == 0.0
+    assert imu_to_message(a_state(), SPEC, STAMP) is None
 
 
 @given(st.integers(min_value=0, max_value=2**31 * 10**9 - 1))
