@@ -167,9 +167,11 @@ def test_an_attempt_that_fails_is_noted_and_repeated(monkeypatch):
 
 
 def test_a_missing_package_is_noted_once_and_is_no_failure(monkeypatch):
-    found = outcomes(monkeypatch, MissingExtraError("sdk", "toy", "the toy"))
-    assert not found.failed and not found.figures
-    assert found.notes[0].startswith("toy is left out: the toy needs 'sdk'")
+    missing = MissingExtraError("sdk", "toy", "the toy")
+    for error in (missing, DeviceError(f"the virtual toy did not start: {missing}")):
+        found = outcomes(monkeypatch, error)
+        assert not found.failed and not found.figures
+        assert found.notes[0].startswith("toy is left out: ") and "needs 'sdk'" in found.notes[0]
 
 
 def test_the_aims_hold_only_with_a_figure_for_each(monkeypatch):

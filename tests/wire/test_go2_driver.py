@@ -10,32 +10,34 @@ import pytest
 
 pytest.importorskip("cyclonedds", reason="the extra go2 is not installed")
 
-from go2_cells import Device, config_at, device_at, fresh_domain, opened, until
-
 from hardware.errors import DeviceNotConnectedError, LimitViolationError, NonFiniteError
 from hardware.go2 import GO2
 from hardware.go2.driver import Go2Config, Go2Robot
 from hardware.go2.spec import FOLDED_POSE, kind_of
 from hardware.records import JointCommand, RobotMode
 from hardware.udp_sockets import socket_descriptors, tied_to
+from robostack.bench.fault_cells.checks import until
+from robostack.bench.fault_cells.go2 import Go2Process, config_at, device_at, opened
+from robostack.bench.faults import fresh_place
 
 pytestmark = pytest.mark.wire
 FOLDED = np.array([FOLDED_POSE[kind_of(name)] for name in GO2.joint_names])
 
 
 @pytest.fixture
-def domain() -> int:
-    return fresh_domain()
+def domain() -> Iterator[int]:
+    with fresh_place("domain") as place:
+        yield int(place)
 
 
 @pytest.fixture
-def device(domain: int) -> Iterator[Device]:
+def device(domain: int) -> Iterator[Go2Process]:
     with device_at(domain) as made:
         yield made
 
 
 @pytest.fixture
-def robot(device: Device, domain: int) -> Iterator[Go2Robot]:
+def robot(device: Go2Process, domain: int) -> Iterator[Go2Robot]:
     made = opened(domain)
     made.connect()
     yield made

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 
-pytest.importorskip("cyclonedds", reason="the extra go2 is not installed")
+from robostack.bench.fault_cells.cell import CELL_SETS, Cell
+from robostack.bench.fault_cells.stalls import run_cell
+from robostack.bench.faults import fresh_place
 
-from go2_cells import CELLS, fresh_domain
+pytest.importorskip("cyclonedds", reason="the extra go2 is not installed")
 
 pytestmark = pytest.mark.wire
 
 
-@pytest.mark.parametrize("cell", CELLS, ids=lambda cell: cell.__name__)
-def test_fault(cell: Callable[[int], None]) -> None:
-    cell(fresh_domain())
+@pytest.mark.parametrize("cell", CELL_SETS.load("go2").cells, ids=lambda cell: cell.fault)
+def test_fault(cell: Cell) -> None:
+    with fresh_place("domain") as domain:
+        run_cell(cell.run, domain)

@@ -24,6 +24,7 @@ from hardware.errors import (
     ProtocolError,
 )
 from hardware.go2 import GO2
+from hardware.go2.dds import require_cyclonedds
 from hardware.go2.driver import Go2Config, Go2Robot
 from hardware.records import JointCommand, RobotMode
 from robostack.bench.device_process import DeviceProcess
@@ -49,7 +50,12 @@ class Go2Process(DeviceProcess):
 
 @contextmanager
 def device_at(domain: str | int, **options: Any) -> Iterator[Go2Process]:
-    """A virtual Go2 on a DDS domain, running; `options` are fields of its configuration."""
+    """A virtual Go2 on a DDS domain, running; `options` are fields of its configuration.
+
+    Raises:
+        MissingExtraError: cyclonedds is not installed.
+    """
+    require_cyclonedds()
     fields = {"domain": domain, "preset": "nominal", "posture": "hung"} | options
     with Go2Process("go2", *(f"--{name.replace('_', '-')}={value}" for name, value in fields.items())) as device:
         yield device
