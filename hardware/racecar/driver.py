@@ -58,6 +58,8 @@ class RacecarRobot:
         self._port: SerialPort | None = None
         self._stopped = False
         self.implausible_readings = 0
+        self.last_round_trip_s: float | None = None
+        """Time from a question to reading its answer, noticed in `read` [s]; None before the first."""
         """Readings whose tachometer had moved farther than the car can."""
         self._forget()
 
@@ -186,6 +188,7 @@ class RacecarRobot:
             values = vesc.parse_values(payload)
             asked_s = self._requests.answered(now_s) if values is not None else None
             if values is not None and asked_s is not None:
+                self.last_round_trip_s = now_s - asked_s
                 self._accept(values, asked_s)
         if self._parser.bad_frames > bad_before and not payloads:
             self._requests.answered(now_s)

@@ -102,6 +102,16 @@ class ServoArm:
         newest = self._worker.newest if self._worker is not None else None
         return newest.temperature if newest is not None else None
 
+    @property
+    def last_round_trip_s(self) -> float | None:
+        """Time from asking all servos to the last answer, of the newest complete reading [s]; None before the first."""
+        return self._worker.bus.counters.last_complete_s if self._worker is not None else None
+
+    @property
+    def bad_packets(self) -> int:
+        """Readings dropped since connecting because an answer was missing or damaged."""
+        return self._worker.bus.counters.incomplete if self._worker is not None else 0
+
     def connect(self) -> None:
         """Find the servos and switch the torque on where the arm stands; nothing moves.
 

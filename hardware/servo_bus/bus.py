@@ -47,6 +47,8 @@ class BusCounters:
     """Of these, how many got no answer from at least one servo."""
     silent: int = 0
     """Of these, how many got not a single byte."""
+    last_complete_s: float | None = None
+    """Time from a request to the last of its answers, of the newest complete exchange [s]."""
 
 
 class ServoBus:
@@ -148,6 +150,7 @@ class ServoBus:
         self, request: bytes, servo_ids: Sequence[int], size: int | None, patient: bool = True
     ) -> dict[int, Status]:
         """`size` None: whatever the answer carries. `patient`: after silence, wait for answers that come late."""
+        begun_s = self._clock.now()
         self.port.write(request)
         self.counters.exchanges += 1
         self._decoder.reset()
@@ -168,6 +171,8 @@ class ServoBus:
             self.counters.incomplete += 1
             self.counters.silent += not heard
             self._settle(heard or not patient)
+        else:
+            self.counters.last_complete_s = self._clock.now() - begun_s
         return replies
 
     def _settle(self, heard: bool) -> None:

@@ -134,3 +134,12 @@ def test_ping_reboot_and_writes(bus, port):
     assert port.clock.now() == before_s  # nobody answers, nobody waits
     bus.close()
     assert port.written[-1] == b"closed"
+
+
+def test_the_time_of_an_exchange_is_that_of_the_newest_complete_one(bus, port):
+    assert bus.counters.last_complete_s is None
+    port.script = [[(0.003, answers(b"ab"))], [(0.001, answers(b"ab", (1, 2)))]]
+    bus.sync_read(IDS, 56, 2)
+    assert bus.counters.last_complete_s == pytest.approx(0.003)
+    bus.sync_read(IDS, 56, 2)
+    assert (bus.counters.last_complete_s, bus.counters.incomplete) == (pytest.approx(0.003), 1)

@@ -72,6 +72,8 @@ def test_connecting_moves_nothing_and_states_have_capture_times_of_the_past(pair
         time.sleep(0.005)
     assert state.mode is RobotMode.RUNNING and (np.diff(times) >= 0.0).all() and len(set(times)) > 5
     assert device.status()["speed"] < 1e-3
+    if hasattr(robot, "last_round_trip_s"):  # the Create 2 streams by itself, and echoes nothing
+        assert 0.0 < robot.last_round_trip_s < 0.3
 
 
 @pytest.mark.parametrize(
