@@ -16,7 +16,7 @@ from hardware.errors import (
     ProtocolError,
     StaleDataError,
 )
-from hardware.go1.commands import check_ranges, checked
+from hardware.go1.commands import COMMANDS
 from hardware.go1.config import Go1Config
 from hardware.go1.health import owner_fault, power, reading_fault, recovery_of
 from hardware.go1.link import CHECK, DEVICE, UdpLink
@@ -150,14 +150,14 @@ class Go1Robot:
             DeviceFaultError: the robot was stopped, has a fault, or was left without commands; the message says why.
             DeviceNotConnectedError: the connection is not open, or broke.
         """
-        fields = checked(command)
+        fields = COMMANDS.checked(command)
         with self._lock:
             link = self._opened()
             now_s = self._clock.now()
             self._require_control(now_s)
             if not self._following:
                 self._begin(fields.position, now_s)
-            check_ranges(fields, self._floor, self._ceiling)
+            COMMANDS.check_ranges(fields, self._floor, self._ceiling)
             ramp_s = self.config.gain_ramp_s
             share = min((now_s - self._start_s) / ramp_s, 1.0) if ramp_s > 0.0 else 1.0
             packet = self._packet.fill(

@@ -16,7 +16,7 @@ from hardware.errors import (
     ProtocolError,
     StaleDataError,
 )
-from hardware.go2.commands import check_ranges, checked
+from hardware.go2.commands import COMMANDS
 from hardware.go2.config import Go2Config
 from hardware.go2.health import OWNED, reading_fault, recovery_of
 from hardware.go2.link import CHECK, CHECK_MODE, DEVICE, RELEASE_MODE, DdsLink
@@ -151,7 +151,7 @@ class Go2Robot:
             DeviceFaultError: the robot was stopped, has a fault, or was left without commands; the message says why.
             DeviceNotConnectedError: the connection is not open, or broke.
         """
-        fields = checked(command)
+        fields = COMMANDS.checked(command)
         with self._lock:
             link = self._opened()
             now_s = self._clock.now()
@@ -162,7 +162,7 @@ class Go2Robot:
                 raise DeviceFaultError(DEVICE, fault, recovery_of(fault))
             if not self._following:
                 self._begin(fields.position, now_s)
-            check_ranges(fields, self._floor, self._ceiling)
+            COMMANDS.check_ranges(fields, self._floor, self._ceiling)
             ramp_s = self.config.gain_ramp_s
             share = min((now_s - self._start_s) / ramp_s, 1.0) if ramp_s > 0.0 else 1.0
             packet = self._packet.fill(

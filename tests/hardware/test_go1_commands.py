@@ -10,7 +10,7 @@ import pytest
 from hardware.clock import VirtualClock
 from hardware.errors import ConfigError, LimitViolationError, NonFiniteError
 from hardware.go1 import GO1
-from hardware.go1.commands import check_ranges, checked
+from hardware.go1.commands import COMMANDS
 from hardware.go1.health import HIGH_LEVEL_OWNS, owner_fault, power, reading_fault, recovery_of
 from hardware.go1.packets import LowState
 from hardware.go1.posture import FOLDED, lie_down, move_to, ramp, stand_up
@@ -38,7 +38,7 @@ def low_state(**changes: object) -> LowState:
 
 
 def test_a_position_gets_the_gains_of_the_specification():
-    targets = checked(JointCommand(position=GO1.default_position))
+    targets = COMMANDS.checked(JointCommand(position=GO1.default_position))
     np.testing.assert_array_equal(targets.stiffness, GO1.stiffness)
     np.testing.assert_array_equal(targets.damping, GO1.damping)
     np.testing.assert_array_equal(targets.velocity, np.zeros(12))
@@ -46,29 +46,29 @@ def test_a_position_gets_the_gains_of_the_specification():
 
 
 def test_gains_in_the_command_win():
-    targets = checked(JointCommand(position=ONES, stiffness=20.0 * ONES, damping=0.5 * ONES))
+    targets = COMMANDS.checked(JointCommand(position=ONES, stiffness=20.0 * ONES, damping=0.5 * ONES))
     assert set(targets.stiffness) == {20.0} and set(targets.damping) == {0.5}
 
 
 def test_an_effort_alone_is_a_pure_torque():
-    targets = checked(JointCommand(effort=2.0 * ONES, stiffness=20.0 * ONES))
+    targets = COMMANDS.checked(JointCommand(effort=2.0 * ONES, stiffness=20.0 * ONES))
     assert targets.position is None
     assert set(targets.effort) == {2.0} and set(targets.stiffness) == {0.0} and set(targets.damping) == {0.0}
 
 
 def test_a_velocity_alone_is_damped_towards():
-    targets = checked(JointCommand(velocity=ONES))
+    targets = COMMANDS.checked(JointCommand(velocity=ONES))
     assert set(targets.stiffness) == {0.0}
     np.testing.assert_array_equal(targets.damping, GO1.damping)
 
 
 def test_malformed_commands_are_refused():
     with pytest.raises(ConfigError, match="this one has none"):
-        checked(JointCommand(stiffness=ONES))
+        COMMANDS.checked(JointCommand(stiffness=ONES))
     with pytest.raises(ConfigError, match=r"12 values as position, not an array of shape \(3,\)"):
-        checked(JointCommand(position=np.zeros(3)))
+        COMMANDS.checked(JointCommand(position=np.zeros(3)))
     with pytest.raises(NonFiniteError, match="effort is not finite"):
-        checked(JointCommand(position=ONES, effort=np.full(12, np.nan)))
+        COMMANDS.checked(JointCommand(position=ONES, effort=np.full(12, np.nan)))
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_malformed_commands_are_refused():
 )
 def test_values_out_of_range_are_refused(command, words):
     with pytest.raises(LimitViolationError, match=words):
-        check_ranges(checked(command), GO1.position_min, GO1.position_max)
+        COMMANDS.check_ranges(COMMANDS.checked(command), GO1.position_min, GO1.position_max)
 
 
 def test_a_sound_robot_has_no_fault():
@@ -159,7 +159,7 @@ def test_standing_up_goes_by_the_folded_pose_in_small_steps():
     assert np.abs(poses - FOLDED).max(axis=1).min() < 1e-3
     np.testing.assert_allclose(poses[-1], GO1.default_position, atol=1e-3)
     assert np.abs(np.diff(poses, axis=0)).max() < 0.01
-    check_ranges(checked(puppet.commands[-1]), GO1.position_min, GO1.position_max)
+    COMMANDS.check_ranges(COMMANDS.checked(puppet.commands[-1]), GO1.position_min, GO1.position_max)
 
 
 def test_lying_down_ends_in_damping_even_after_a_fault():

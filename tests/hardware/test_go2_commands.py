@@ -9,7 +9,7 @@ import pytest
 
 from hardware.errors import ConfigError, LimitViolationError, NonFiniteError
 from hardware.go2 import GO2
-from hardware.go2.commands import check_ranges, checked
+from hardware.go2.commands import COMMANDS
 from hardware.go2.health import OWNED, reading_fault, recovery_of
 from hardware.go2.packets import LowState
 from hardware.records import JointCommand
@@ -37,24 +37,24 @@ def at(joint: str, value: float, array: np.ndarray) -> np.ndarray:
 
 
 def test_what_a_command_leaves_out_is_completed():
-    position = checked(JointCommand(position=GO2.default_position))
+    position = COMMANDS.checked(JointCommand(position=GO2.default_position))
     assert set(position.stiffness) == {60.0} and set(position.damping) == {5.0}
     assert not position.velocity.any() and not position.effort.any()
-    effort = checked(JointCommand(effort=2.0 * ONES, stiffness=20.0 * ONES))
+    effort = COMMANDS.checked(JointCommand(effort=2.0 * ONES, stiffness=20.0 * ONES))
     assert effort.position is None and not effort.stiffness.any() and not effort.damping.any()
-    velocity = checked(JointCommand(velocity=ONES))
+    velocity = COMMANDS.checked(JointCommand(velocity=ONES))
     assert not velocity.stiffness.any() and set(velocity.damping) == {5.0}
-    soft = checked(JointCommand(position=ONES, stiffness=20.0 * ONES, damping=0.5 * ONES))
+    soft = COMMANDS.checked(JointCommand(position=ONES, stiffness=20.0 * ONES, damping=0.5 * ONES))
     assert set(soft.stiffness) == {20.0} and set(soft.damping) == {0.5}
 
 
 def test_what_is_no_command_is_refused():
     with pytest.raises(ConfigError, match="this one has none"):
-        checked(JointCommand())
+        COMMANDS.checked(JointCommand())
     with pytest.raises(ConfigError, match="12 values"):
-        checked(JointCommand(position=np.ones(10)))
+        COMMANDS.checked(JointCommand(position=np.ones(10)))
     with pytest.raises(NonFiniteError, match="velocity"):
-        checked(JointCommand(position=ONES, velocity=at("FL_calf_joint", np.inf, ONES)))
+        COMMANDS.checked(JointCommand(position=ONES, velocity=at("FL_calf_joint", np.inf, ONES)))
 
 
 @pytest.mark.parametrize(
@@ -70,17 +70,21 @@ def test_what_is_no_command_is_refused():
 def test_values_out_of_range_name_the_joint(field, joint, value):
     fields = {"position": GO2.default_position, "velocity": 0 * ONES, "effort": 0 * ONES}
     fields |= {"stiffness": 30 * ONES, "damping": ONES}
-    check_ranges(checked(JointCommand(**fields)), GO2.position_min, GO2.position_max)
+    COMMANDS.check_ranges(COMMANDS.checked(JointCommand(**fields)), GO2.position_min, GO2.position_max)
     fields[field] = at(joint, value, fields[field])
     with pytest.raises(LimitViolationError, match=f"'{joint}' {field}"):
-        check_ranges(checked(JointCommand(**fields)), GO2.position_min, GO2.position_max)
+        COMMANDS.check_ranges(COMMANDS.checked(JointCommand(**fields)), GO2.position_min, GO2.position_max)
 
 
 def test_rear_thighs_have_their_own_range():
     limits = GO2.position_min, GO2.position_max
-    check_ranges(checked(JointCommand(position=at("RL_thigh_joint", 4.0, GO2.default_position))), *limits)
+    COMMANDS.check_ranges(
+        COMMANDS.checked(JointCommand(position=at("RL_thigh_joint", 4.0, GO2.default_position))), *limits
+    )
     with pytest.raises(LimitViolationError, match="FL_thigh_joint"):
-        check_ranges(checked(JointCommand(position=at("FL_thigh_joint", 4.0, GO2.default_position))), *limits)
+        COMMANDS.check_ranges(
+            COMMANDS.checked(JointCommand(position=at("FL_thigh_joint", 4.0, GO2.default_position))), *limits
+        )
 
 
 def test_readings_that_cannot_be_true_are_faults():
