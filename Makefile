@@ -10,7 +10,7 @@ export MUJOCO_GL OMP_NUM_THREADS
 PARALLEL ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check environment-demo environment-test system clean
+.PHONY: help demo test check environment-demo environment-test system system-test clean
 
 help:  ## show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,7 +22,7 @@ test: check  ## lint, types and import order, then every test
 	$(BIN)/python -m pytest -n $(PARALLEL) -m "not wire and not graph"
 	$(BIN)/python -m pytest -m "wire or graph"
 
-check: system environment-test  ## lint, formatting, types and import order only
+check: system-test environment-test  ## lint, formatting, types and import order only
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -35,8 +35,11 @@ clean:  ## remove the environment, caches and run folders' leftovers
 system:
 	@scripts/system_packages.sh
 
+system-test:
+	@scripts/system_packages.sh test
+
 environment-demo:
 	@scripts/environment.sh ros,onnx
 
 environment-test:
-	@scripts/environment.sh ros,onnx,ur,dynamixel,feetech,go2,dev
+	@scripts/environment.sh all,dev
