@@ -18,11 +18,19 @@ os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
 
 import pytest
 from hypothesis import HealthCheck, settings
+from stall_watch import RunAgain, StallWatch
 
 settings.register_profile(
     "deterministic", derandomize=True, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("deterministic")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Tests in real time are run again when the machine, not the code, was late."""
+    if not hasattr(config, "workerinput"):  # such tests run in one process; see the Makefile
+        config.pluginmanager.register(RunAgain(StallWatch()))
+
 
 _hosts = itertools.count()
 
