@@ -87,7 +87,7 @@ def time_steps(step: Callable[[FloatArray, FloatArray, bool], None], size: int, 
 
 
 def _ours(observations: int, actions: int) -> Callable[[FloatArray, FloatArray, bool], None]:
-    learner = Avg(_contract(observations, actions), PUBLISHED, seed=0)
+    learner = Avg(stream_contract(observations, actions), PUBLISHED, seed=0)
 
     def step(now: FloatArray, following: FloatArray, terminated: bool) -> None:
         action = learner.act(now)
@@ -172,7 +172,7 @@ def resident_mb() -> float:
     return float(done.stdout.split()[-1])
 
 
-def _contract(observations: int, actions: int) -> Contract:
+def stream_contract(observations: int, actions: int) -> Contract:
     """Of a stream without a task."""
     template = Contract("stream", "none", (), (), (), (), "", None, 0.04, 25.0, (), (), 1)
     names = tuple(str(index) for index in range(observations))

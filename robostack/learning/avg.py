@@ -294,7 +294,7 @@ class Avg:
                 "perceived": None if np.isnan(self.perceived).any() else self.perceived.tolist(),
                 "normalized": self.normalized.tolist(),
             }
-            save_arrays(fresh, "learner", self._learner_arrays(), {"config": config, "scalars": scalars})
+            save_arrays(fresh, "learner", self.state_arrays(), {"config": config, "scalars": scalars})
 
     def load(self, folder: Path) -> None:
         """Continue exactly where `save` left off.
@@ -306,7 +306,7 @@ class Avg:
         require_match(load_policy(folder).contract, self.contract, f"checkpoint {folder}")
         stored, document = load_arrays(folder, "learner")
         try:
-            for name, array in self._learner_arrays().items():
+            for name, array in self.state_arrays().items():
                 if stored[name].shape != array.shape or stored[name].dtype != array.dtype:
                     raise CheckpointError(
                         f"{folder}: {name} is {stored[name].dtype}{stored[name].shape}, the configuration asks for "
@@ -328,7 +328,7 @@ class Avg:
             raise CheckpointError(f"{folder}: the learner's state lacks {error}. Use another checkpoint.") from error
         self._acted, self._transition = False, None
 
-    def _learner_arrays(self) -> dict[str, Any]:
+    def state_arrays(self) -> dict[str, Any]:
         """Every array of the state, by name; the arrays themselves, so that `load` can write into them."""
         arrays = {
             "actor": self.actor.parameters,

@@ -256,7 +256,7 @@ class Intentional:
                 "discounted_return": self.discounted_return,
                 "rng": self.rng.bit_generator.state,
             }
-            save_arrays(fresh, "learner", self._learner_arrays(), {"config": config, "scalars": scalars})
+            save_arrays(fresh, "learner", self.state_arrays(), {"config": config, "scalars": scalars})
 
     def load(self, folder: Path) -> None:
         """Continue exactly where `save` left off.
@@ -268,7 +268,7 @@ class Intentional:
         require_match(load_policy(folder).contract, self.contract, f"checkpoint {folder}")
         stored, document = load_arrays(folder, "learner")
         try:
-            for name, array in self._learner_arrays().items():
+            for name, array in self.state_arrays().items():
                 if stored[name].shape != array.shape or stored[name].dtype != array.dtype:
                     raise CheckpointError(f"{folder}: {name} does not fit. Resume with the configuration of the run.")
                 array[...] = stored[name]
@@ -281,7 +281,7 @@ class Intentional:
             raise CheckpointError(f"{folder}: the learner's state lacks {error}. Use another checkpoint.") from error
         self._acted, self._transition = False, None
 
-    def _learner_arrays(self) -> dict[str, Any]:
+    def state_arrays(self) -> dict[str, Any]:
         return {
             "actor": self.actor.parameters,
             "actor_trace": self.actor_step.trace,

@@ -311,8 +311,8 @@ def test_resume_is_exact_to_the_bit(tmp_path):
     resumed.load(tmp_path / "checkpoint")
     assert resumed.steps == 40
     np.testing.assert_array_equal(run(resumed, observations, 40, 80), expected)
-    for name, array in learner._learner_arrays().items():
-        np.testing.assert_array_equal(resumed._learner_arrays()[name], array, err_msg=name)
+    for name, array in learner.state_arrays().items():
+        np.testing.assert_array_equal(resumed.state_arrays()[name], array, err_msg=name)
     np.testing.assert_array_equal(
         resumed.act(observations[3], explore=False), learner.act(observations[3], explore=False)
     )

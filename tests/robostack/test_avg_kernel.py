@@ -106,8 +106,8 @@ def test_every_option_agrees_in_double_precision(change):
     np.testing.assert_allclose(same_actions, actions, rtol=1e-8, atol=1e-9)
     for expected, got in zip(metrics, same_metrics, strict=True):
         assert got == pytest.approx(expected, rel=1e-6, abs=1e-8)
-    state = numpy_._learner_arrays()
-    for name, array in compiled_._learner_arrays().items():
+    state = numpy_.state_arrays()
+    for name, array in compiled_.state_arrays().items():
         np.testing.assert_allclose(array, state[name], rtol=1e-5, atol=1e-9, err_msg=name)
     assert compiled_.td_scale.to_dict() == {
         name: pytest.approx(values, rel=1e-8) for name, values in numpy_.td_scale.to_dict().items()

@@ -93,8 +93,8 @@ def test_resume_is_exact_to_the_bit(tmp_path):
     resumed = Intentional(contract(5, 2), SMALL, seed=9)
     resumed.load(tmp_path / "checkpoint")
     np.testing.assert_array_equal(feed(resumed, 40, 80), expected)
-    for name, array in learner._learner_arrays().items():
-        np.testing.assert_array_equal(resumed._learner_arrays()[name], array, err_msg=name)
+    for name, array in learner.state_arrays().items():
+        np.testing.assert_array_equal(resumed.state_arrays()[name], array, err_msg=name)
     with pytest.raises(CheckpointError, match="does not fit"):
         Intentional(contract(5, 2), IntentionalConfig(hidden=(3, 3)), seed=0).load(tmp_path / "checkpoint")
 
