@@ -1,14 +1,17 @@
-"""What every camera offers."""
+"""What every camera offers, and how a kind of camera is registered."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol, cast, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hardware.arrays import FloatArray
+from hardware.records import RobotState
+from hardware.registry import Registry, load_object
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,3 +76,39 @@ class Camera(Protocol):
     def disconnect(self) -> None:
         """Close the stream. Idempotent, never raises."""
         ...
+
+
+@runtime_checkable
+class StateFollower(Protocol):
+    """A camera that has to be told where the robot is, because it draws what it sees instead of seeing it."""
+
+    robot: str
+    """Registry name of the robot that it shows."""
+
+    def follow(self, state: RobotState) -> None:
+        """Take the newest measurement of the robot. Never blocks."""
+        ...
+
+
+@dataclass(frozen=True)
+class CameraEntry:
+    """How a kind of camera registers: `CAMERA = CameraEntry(...)` at the top level of its module."""
+
+    camera: str
+    """"module:Class" of the camera; imported only when opened. The class takes one argument, its configuration."""
+    config: str
+    """"module:Class" of its configuration, a frozen dataclass."""
+    summary: str
+    """One line for `robostack list cameras`."""
+
+    def config_type(self) -> type[Any]:
+        """The configuration dataclass."""
+        return cast(type[Any], load_object(self.config))
+
+    def open(self, config: object) -> Camera:
+        """A camera, not yet connected."""
+        return cast(Callable[[object], Camera], load_object(self.camera))(config)
+
+
+CAMERAS: Registry[CameraEntry] = Registry("camera", "hardware.cameras", "CAMERA")
+"""Every kind of camera: modules of that package, and entry points of the group `robostack.cameras`."""

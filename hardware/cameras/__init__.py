@@ -1,0 +1,1 @@
+"""Cameras that see the world: one file per kind, and what they share."""
