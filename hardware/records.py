@@ -57,6 +57,8 @@ class RobotState:
     """The device's own words for `mode`."""
     contacts: Mapping[str, bool] | None = None
     """Switches that feel the surroundings (bumpers, cliffs, wheel drops) by name: whether each is on now."""
+    proximity: Mapping[str, float] | None = None
+    """Sensors that feel things without touch by name: the share of their full signal, 0 (nothing near) to 1."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,11 +7,12 @@ from collections import deque
 
 import numpy as np
 
-from hardware.create2.open_interface import OiMode, Reading, counts_between
+from hardware.create2.open_interface import LIGHT_BUMP_MAX, OiMode, Reading, counts_between
 from hardware.create2.spec import (
     AXLE_LENGTH,
     CONTACTS,
     COUNTS_PER_TURN,
+    PROXIMITY,
     STREAM_PERIOD_S,
     WHEEL_DIAMETER,
     WHEEL_SPEED_MAX,
@@ -84,6 +85,7 @@ class BaseState:
             mode=mode,
             detail=detail,
             contacts=contacts(reading),
+            proximity=proximity(reading),
         )
 
     def _mode(self, reading: Reading, wanted: OiMode) -> tuple[RobotMode, str]:
@@ -103,6 +105,13 @@ def contacts(reading: Reading) -> dict[str, bool]:
     bits = reading.bumps_and_drops
     switches = (bits & 2, bits & 1, bits & 8, bits & 4, *reading.cliffs)
     return {name: bool(on) for name, on in zip(CONTACTS, switches, strict=True)}
+
+
+def proximity(reading: Reading) -> dict[str, float]:
+    """Every light bumper by name, as the share of its full signal; beyond that it is full."""
+    return {
+        name: min(signal / LIGHT_BUMP_MAX, 1.0) for name, signal in zip(PROXIMITY, reading.light_bumps, strict=True)
+    }
 
 
 def trouble(reading: Reading) -> str:

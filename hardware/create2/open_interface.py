@@ -22,6 +22,9 @@ _DRIVE_DIRECT, _STREAM, _HEADER = 145, 148, 19
 BUMPS_AND_DROPS, CLIFFS, CHARGING, VOLTAGE, CHARGE, CAPACITY, SOURCES, MODE, LEFT, RIGHT = (
     7, (9, 10, 11, 12), 21, 22, 25, 26, 34, 35, 43, 44
 )  # fmt: skip
+LIGHT_BUMPS = (46, 47, 48, 49, 50, 51)
+LIGHT_BUMP_MAX = 4095
+"""Largest signal of a light bumper."""
 FORMATS: dict[int, str] = {
     BUMPS_AND_DROPS: "B",
     **dict.fromkeys(CLIFFS, "B"),
@@ -33,6 +36,7 @@ FORMATS: dict[int, str] = {
     MODE: "B",
     LEFT: "H",
     RIGHT: "H",
+    **dict.fromkeys(LIGHT_BUMPS, "H"),
 }
 """Packets that the driver streams -> format of their data."""
 _BODY = struct.Struct(">" + "".join("B" + code for code in FORMATS.values()))
@@ -73,6 +77,8 @@ class Reading:
     """Encoder of the left wheel, modulo 65536."""
     right_counts: int
     """Encoder of the right wheel, modulo 65536."""
+    light_bumps: tuple[int, ...] = (0,) * len(LIGHT_BUMPS)
+    """Infrared light that comes back, 0 to 4095: left, front left, centre left, centre right, front right, right."""
 
 
 def drive_direct(left: float, right: float) -> bytes:
@@ -132,4 +138,4 @@ def _reading(packet: bytes) -> Reading | None:
     if fields[::2] != tuple(FORMATS):
         return None
     values = fields[1::2]
-    return Reading(values[0], values[1:5], *values[5:])
+    return Reading(values[0], values[1:5], *values[5:-6], light_bumps=values[-6:])

@@ -25,6 +25,15 @@ CONTACTS = (
     "cliff_right",
 )
 """Names in `RobotState.contacts`."""
+PROXIMITY = (
+    "light_bump_left",
+    "light_bump_front_left",
+    "light_bump_centre_left",
+    "light_bump_centre_right",
+    "light_bump_front_right",
+    "light_bump_right",
+)
+"""Names in `RobotState.proximity`, from left to right around the bumper."""
 
 CREATE2 = RobotSpec(
     name="create2",

@@ -16,16 +16,17 @@ from hypothesis import strategies as st
 
 from hardware.create2 import CREATE2, guard_program
 from hardware.create2 import open_interface as oi
-from hardware.create2.base_state import METRES_PER_COUNT, BaseState, contacts, trouble
+from hardware.create2.base_state import METRES_PER_COUNT, BaseState, contacts, proximity, trouble
 from hardware.create2.config import Create2Config
 from hardware.create2.guard import Guard
 from hardware.create2.open_interface import OiMode, Reading, StreamParser
 from hardware.errors import ConfigError, LimitViolationError
 from hardware.records import RobotMode
 
-# header, 31 bytes; 7: wheel drop left and bump right; 9-12: only front left; 21: full; 22: 15.8 V; 25: 2100 and
-# 26: 2696 mAh; 34: home base; 35: safe; 43: 65535, 44: 258; the checksum makes the sum 0 modulo 256.
-PACKET = bytes.fromhex("131f 0709 0900 0a01 0b00 0c00 1502 163db8 190834 1a0a88 2202 2302 2bffff 2c0102")
+# header, 49 bytes; 7: wheel drop left and bump right; 9-12: only front left; 21: full; 22: 15.8 V; 25: 2100 and
+# 26: 2696 mAh; 34: home base; 35: safe; 43: 65535, 44: 258; 46-51: light from the left; the sum is 0 modulo 256.
+PACKET = bytes.fromhex("1331 0709 0900 0a01 0b00 0c00 1502 163db8 190834 1a0a88 2202 2302 2bffff 2c0102")
+PACKET += bytes.fromhex("2e0fff 2f0400 300000 310000 320000 330001")
 PACKET += bytes([-sum(PACKET) % 256])
 
 
@@ -36,7 +37,7 @@ def reading(left=0, right=0, mode=OiMode.SAFE, bits=0, cliffs=(0, 0, 0, 0), sour
 def test_commands_by_hand():
     assert oi.drive_direct(left=0.2, right=-0.1) == bytes([145, 0xFF, 0x9C, 0x00, 0xC8])  # right first
     assert oi.drive_direct(0.5, 0.5) == bytes([145, 0x01, 0xF4, 0x01, 0xF4])
-    assert oi.stream_request() == bytes([148, 13, 7, 9, 10, 11, 12, 21, 22, 25, 26, 34, 35, 43, 44])
+    assert oi.stream_request() == bytes([148, 19, 7, 9, 10, 11, 12, 21, 22, 25, 26, 34, 35, 43, 44, *range(46, 52)])
     assert (oi.START, oi.SAFE, oi.FULL, oi.STOP) == (b"\x80", b"\x83", b"\x84", b"\xad")
     with pytest.raises(LimitViolationError, match="left wheel"):
         oi.drive_direct(0.501, 0.0)
@@ -47,7 +48,8 @@ def test_commands_by_hand():
 def test_a_packet_by_hand():
     assert len(PACKET) == oi.PACKET_BYTES
     (found,) = StreamParser().feed(PACKET)
-    assert found == Reading(0x09, (0, 1, 0, 0), 2, 15800, 2100, 2696, 2, 2, 65535, 258)
+    assert found == Reading(0x09, (0, 1, 0, 0), 2, 15800, 2100, 2696, 2, 2, 65535, 258, (4095, 1024, 0, 0, 0, 1))
+    assert proximity(found)["light_bump_left"] == 1.0 and proximity(found)["light_bump_right"] == 1 / 4095
     assert {name for name, on in contacts(found).items() if on} == {
         "bumper_right", "wheel_drop_left", "cliff_front_left"
     }  # fmt: skip

@@ -134,3 +134,15 @@ def test_unequal_wheels_bend_a_straight_way_that_the_encoders_call_straight():
 def test_the_model_weighs_what_a_create_2_weighs():
     assert World(NOMINAL, 0.0, 0.0, 0.0).model.body_mass.sum() == pytest.approx(3.6, abs=0.4)
     assert ROBOT.spec.base.kind == "differential"
+
+
+def test_light_bumpers_feel_a_wall_and_which_side_it_is_on():
+    world = World(NOMINAL, 0.0, 1.5 - 0.02 - 0.17 - 0.1, 0.0)  # the wall on the left, 10 cm from the shell
+    left, front_left, centre_left, *rest = world.light_bumps()
+    # At 65 degrees the shell is 0.17 sin(65) from the middle: (0.27 - 0.154) / sin(65) = 0.128 m of way.
+    assert left == pytest.approx(4095 * (0.05 / 0.178) ** 2, rel=0.02)
+    assert left > front_left > centre_left >= 0 and max(rest) < 60
+    ahead = World(NOMINAL, 1.5 - 0.02 - 0.17 - 0.3, 0.0, 0.0, "walled").light_bumps()
+    assert ahead[2] == pytest.approx(ahead[3], rel=0.02) and ahead[2] > 2 * ahead[0]
+    assert max(World(NOMINAL, 1.0, 0.0, 0.0).light_bumps()) < 60  # towards the edge there is nothing
+    assert not any(World(NOMINAL, 1.3, 0.0, 0.0, "walled").cliffs())

@@ -204,6 +204,8 @@ class Brain:
         if packet in (43, 44):
             counts = math.floor(self._angles[packet - 43] * COUNTS_PER_RADIAN) + self.encoder_jump
             return counts % 65536
+        if 46 <= packet <= 51:
+            return self.world.light_bumps()[packet - 46]
         left, right = self.targets_mm_s
         fixed = {21: 2 * self.docked, 22: 15800, 23: -300, 24: 25, 25: 2100, 26: 2696, 34: 2 * self.docked,
                  35: self.mode, 38: len(self._stream), 41: right, 42: left}  # fmt: skip

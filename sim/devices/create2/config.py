@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 
@@ -53,6 +54,8 @@ class VirtualCreate2Config:
     """Whether to leave the hidden dynamics out."""
     x: float = 0.0
     """Start position [m]; the room is 3 m by 3 m around the origin, with the edge at x = 1.5."""
+    room: Literal["edge", "walled"] = "edge"
+    """What is at x = 1.5: an edge, or a wall like those on the other three sides."""
     y: float = 0.0
     """Start position [m]."""
     heading: float = 0.0

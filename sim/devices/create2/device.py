@@ -25,7 +25,7 @@ class VirtualCreate2:
 
     def __init__(self, config: VirtualCreate2Config) -> None:
         self.config = config
-        self.world = World(config.dynamics(), config.x, config.y, config.heading)
+        self.world = World(config.dynamics(), config.x, config.y, config.heading, config.room)
         self.brain = Brain(self.world, docked=config.docked, dock_sleep_s=config.dock_sleep_s)
         self.line = SerialLine("create2", config.port, 115_200)
         self._frozen = False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from typing import Literal
 
 import mujoco
 import numpy as np
@@ -21,6 +22,12 @@ _FRONT_RAD = math.radians(10.0)
 """A touch this close to the middle presses both halves of the bumper."""
 _SIDE_RAD = math.radians(100.0)
 WHEELS = ("left_wheel", "right_wheel")
+_LIGHT_BUMPS_RAD = tuple(math.radians(degrees) for degrees in (65.0, 38.0, 13.0, -13.0, -38.0, -65.0))
+"""Directions in which the light bumpers look, from left to right; not published, read off pictures."""
+_SHELL_RADIUS, _LIGHT_HEIGHT = 0.17, 0.05
+_LIGHT_FADES_M = 0.05
+"""Distance from the shell at which a quarter of the light comes back; chosen: the real one depends on the surface."""
+LIGHT_FULL = 4095
 CLIFFS = ("cliff_left", "cliff_front_left", "cliff_front_right", "cliff_right")
 
 
@@ -32,10 +39,13 @@ class World:
         x: start position [m].
         y: start position [m].
         heading: start heading [rad].
+        room: what is at x = 1.5 m, an edge or a wall.
     """
 
-    def __init__(self, dynamics: BaseDynamics, x: float, y: float, heading: float) -> None:
-        self.model = _model(dynamics)
+    def __init__(
+        self, dynamics: BaseDynamics, x: float, y: float, heading: float, room: Literal["edge", "walled"] = "edge"
+    ) -> None:
+        self.model = _model(dynamics, room)
         self.data = mujoco.MjData(self.model)
         self.data.qpos[:7] = (x, y, 0.0, math.cos(heading / 2), 0.0, 0.0, math.sin(heading / 2))
         self._substeps = round(TICK_S / self.model.opt.timestep)
@@ -94,16 +104,35 @@ class World:
                 right |= -_SIDE_RAD < angle < _FRONT_RAD
         return left, right
 
+    def light_bumps(self) -> tuple[int, ...]:
+        """Light that comes back to each light bumper from what stands in its way, 0 to 4095, from left to right."""
+        rotation, place = self.data.xmat[self._body].reshape(3, 3), self.data.xpos[self._body]
+        signals = []
+        for angle in _LIGHT_BUMPS_RAD:
+            direction = rotation @ np.array([math.cos(angle), math.sin(angle), 0.0])
+            sensor = place + _SHELL_RADIUS * direction + np.array([0.0, 0.0, _LIGHT_HEIGHT])
+            distance = self._distance(sensor, direction)
+            signals.append(int(LIGHT_FULL * (_LIGHT_FADES_M / (_LIGHT_FADES_M + distance)) ** 2))
+        return tuple(signals)
+
     def _depth(self, place: np.ndarray) -> float:
         """Distance from `place`, (3,) [m], down to the floor [m]."""
+        return self._distance(place, np.array([0.0, 0.0, -1.0]))
+
+    def _distance(self, place: np.ndarray, direction: np.ndarray) -> float:
+        """Distance from `place`, (3,) [m], to what is in `direction`, (3,) of length 1 [m]; inf for nothing."""
         geom = np.zeros(1, dtype=np.int32)
-        distance = mujoco.mj_ray(self.model, self.data, place, np.array([0.0, 0.0, -1.0]), None, 1, self._body, geom)
+        distance = mujoco.mj_ray(self.model, self.data, place, direction, None, 1, self._body, geom)
         return math.inf if distance < 0.0 else float(distance)
 
 
-def _model(dynamics: BaseDynamics) -> mujoco.MjModel:
+def _model(dynamics: BaseDynamics, room: Literal["edge", "walled"]) -> mujoco.MjModel:
     """The shipped scene with the hidden changes."""
-    model = mujoco.MjModel.from_xml_path(str(SCENE))
+    scene = mujoco.MjSpec.from_file(str(SCENE))
+    if room == "walled":
+        size, place = (0.02, 1.5, 0.1), (1.5, 0.0, 0.1)
+        scene.worldbody.add_geom(name="wall_front", type=mujoco.mjtGeom.mjGEOM_BOX, size=size, pos=place)
+    model = scene.compile()
     model.body_mass[:] *= dynamics.mass_factor
     model.body_inertia[:] *= dynamics.mass_factor
     for name, factor in zip(WHEELS, (dynamics.left_wheel_factor, dynamics.right_wheel_factor), strict=True):
