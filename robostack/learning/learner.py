@@ -34,6 +34,8 @@ class Transition:
     """Where it came from."""
     weight: float = 1.0
     """Weight in the loss."""
+    privileged: Array | None = None
+    """What only the critic may see (the true dynamics), the same before and after the step, (..., num_privileged)."""
 
 
 class Learner(Protocol):

@@ -43,6 +43,19 @@ class RunningNormalizer:
         self.variance *= self.count / total
         self.count = total
 
+    def update_batch(self, observations: FloatArray) -> None:
+        """Take in several observations at once, (n, size) (Chan, Golub and LeVeque 1979)."""
+        added = len(observations)
+        if added == 0:
+            return
+        total = self.count + added
+        difference = np.mean(observations, axis=0) - self.mean
+        self.variance *= self.count / total
+        self.variance += np.var(observations, axis=0) * (added / total)
+        self.variance += difference * difference * (self.count * added / total**2)
+        self.mean += difference * (added / total)
+        self.count = total
+
     def scale(self) -> FloatArray:
         """What an observation is divided by, (size,)."""
         scale: FloatArray = np.sqrt(self.variance + self.epsilon)
