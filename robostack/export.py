@@ -125,7 +125,12 @@ def _nodes(policy: MlpPolicy, constants: dict[str, Any]) -> Iterator[tuple[str, 
     for index, (weight, bias) in enumerate(inner):
         names = [constant(f"weight{index}", weight), constant(f"bias{index}", bias)]
         yield "Gemm", [f"hidden{index}", *names], f"linear{index}", {"transB": 1}
-        yield "LeakyRelu", [f"linear{index}"], f"hidden{index + 1}", {"alpha": policy.leak}
+        linear = f"linear{index}"
+        if policy.layer_norm:
+            inputs = [linear, constant(f"gain{index}", np.ones_like(bias))]
+            linear = f"normal{index}"
+            yield "LayerNormalization", inputs, linear, {"axis": -1, "epsilon": policy.layer_norm}
+        yield "LeakyRelu", [linear], f"hidden{index + 1}", {"alpha": policy.leak}
     feature = f"hidden{len(inner)}"
     if policy.normalize:
         axes = constant("axes", np.array([-1], dtype=np.int64))

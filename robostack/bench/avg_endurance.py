@@ -35,7 +35,7 @@ class HostileBlock:
     """Random data of `BLOCK` steps, with Cauchy rewards.
 
     Columns of an observation, by number: 0-19 one value always; 20-39 zero but once in 100,000 steps; 40-59 of size
-    1e6; 60-79 of size 1e-6; 80-99 drifting by ten deviations per million steps; 100-119 Cauchy, which has neither mean nor
+    1e6; 60-79 of size 1e-6; 80-99 drifting by ten deviations per million steps; 100-119 Cauchy, without mean or
     variance; the others normal.
     """
 

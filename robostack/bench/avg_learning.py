@@ -1,7 +1,7 @@
 """What learners from single steps learn on Gymnasium's own tasks, over several seeds.
 
-Keys with the prefix `parity_`: AVG with the settings published for each task. The others: the intentional actor-critic
-with one setting for all tasks.
+Keys with the prefix `parity_`: AVG with the settings published for each task; with `stream_`: stream AC(lambda) with
+one setting for all tasks. The others: the intentional actor-critic, likewise.
 
 A run is one task and one seed. Each finished run is one line of `runs/avg-learning/results.jsonl`; started again, the
 benchmark goes on with the runs that are missing.
@@ -28,6 +28,7 @@ from robostack.files import append_line
 from robostack.learning.avg import AvgConfig
 from robostack.learning.intentional import IntentionalConfig
 from robostack.learning.learner import LEARNERS, Transition
+from robostack.learning.stream_ac import StreamAcConfig
 
 RESULTS = Path("runs/avg-learning/results.jsonl")
 SEEDS = (0, 1, 2, 3, 4)
@@ -46,7 +47,7 @@ class Course:
     """Gymnasium's name of the task."""
     steps: int
     """Steps learned from."""
-    config: AvgConfig | IntentionalConfig
+    config: AvgConfig | IntentionalConfig | StreamAcConfig
     """Settings of the learner."""
     learner: str = "avg"
     """Registry name of the learner."""
@@ -63,7 +64,8 @@ def published(actor: float, critic: float, alpha: float) -> AvgConfig:
     )
 
 
-HOPPING, RUNNING, ONE = published(1.1e-5, 7.7e-5, 0.3), published(6.3e-3, 8.7e-3, 0.07), IntentionalConfig()
+HOPPING, RUNNING = published(1.1e-5, 7.7e-5, 0.3), published(6.3e-3, 8.7e-3, 0.07)
+ONE, STREAM = IntentionalConfig(), StreamAcConfig()
 COURSES = (
     Course("parity_halfcheetah_150k", "HalfCheetah-v4", 150_000, RUNNING),
     Course("parity_hopper_200k", "Hopper-v4", 200_000, HOPPING),
@@ -75,6 +77,8 @@ COURSES = (
     Course("ant_500k", "Ant-v4", 500_000, ONE, "intentional"),
     Course("walker2d_500k", "Walker2d-v4", 500_000, ONE, "intentional"),
     Course("humanoid_500k", "Humanoid-v4", 500_000, ONE, "intentional"),
+    Course("stream_halfcheetah_150k", "HalfCheetah-v4", 150_000, STREAM, "stream-ac"),
+    Course("stream_hopper_200k", "Hopper-v4", 200_000, STREAM, "stream-ac"),
 )
 AIMS = {"halfcheetah_150k": 1800.0, "hopper_200k": 1000.0}
 """Mean returns aimed at with one setting for all tasks."""
@@ -170,7 +174,8 @@ def run(quick: bool) -> Measured:
     met = met and all(figures.get(f"{name}_mean", -np.inf) >= low for name, (low, _) in REFERENCE.items())
     notes = (
         "mean return of the episodes that end in the last tenth of a run, explored actions; mean and std over seeds",
-        "parity: AVG with the settings published for each task; else the intentional actor-critic with one for all",
+        "parity: AVG with the settings published for each task; stream: stream AC(lambda) with one setting for all; "
+        "else the intentional actor-critic with one setting for all",
         f"runs and their settings: {RESULTS}",
         f"steps refused because something was not finite: {sum(line['rejected'] for line in lines):.0f}",
     )
@@ -178,7 +183,7 @@ def run(quick: bool) -> Measured:
 
 
 BENCH = BenchEntry(
-    summary="AVG and intentional actor-critic: mean return on stock Gymnasium tasks, over five seeds",
+    summary="AVG, intentional actor-critic and stream AC: mean return on stock Gymnasium tasks, over five seeds",
     run=run,
     aims={
         **{f"{name}_mean": f">= {low:g}" for name, low in AIMS.items()},

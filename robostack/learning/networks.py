@@ -30,6 +30,8 @@ class Pass:
     """Derivative of the scalar in question by the pre-activation of each layer, (fan_out,)."""
     scratch: list[Vector]
     """One temporary per hidden layer, (width,)."""
+    deviations: list[float]
+    """Standard deviation of each hidden layer's pre-activations; only with layer normalisation."""
     norm: float = 1.0
     """Length of the last hidden vector."""
 
@@ -50,6 +52,9 @@ class Mlp:
         epsilon: eps above; keeps the gradient finite at h_L = 0.
         dtype: float32 to learn, float64 to check gradients.
     """
+
+    layer_norm: float = 0.0
+    """What is added to the variance in a layer normalisation; 0: there is none."""
 
     def __init__(
         self,
@@ -92,6 +97,7 @@ class Mlp:
             output=np.zeros(self.sizes[-1], dtype=self.dtype),
             deltas=[np.zeros(size, dtype=self.dtype) for size in self.sizes[1:]],
             scratch=[np.zeros(size, dtype=self.dtype) for size in widths],
+            deviations=[1.0 for _ in widths],
         )
 
     def forward(self, run: Pass, layers: Sequence[Matrix] | None = None) -> Vector:

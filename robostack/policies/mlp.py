@@ -18,7 +18,8 @@ from robostack.policies.policy import Policy
 class MlpPolicy:
     """a = clip(center + half tanh(mlp((o - mean) / scale)), low, high), for one observation or a batch.
 
-    LeakyReLU between the layers; where the checkpoint says so, the last hidden vector is divided by its length.
+    LeakyReLU between the layers; where the checkpoint says so, each layer's pre-activations are normalised to zero mean
+    and unit variance before it, and the last hidden vector is divided by its length.
 
     Args:
         saved: what the checkpoint holds.
@@ -34,7 +35,7 @@ class MlpPolicy:
         try:
             network = saved.config["network"]
             self.leak, self.normalize = float(network["leak"]), bool(network["normalize"])
-            self.epsilon = float(network["epsilon"])
+            self.epsilon, self.layer_norm = float(network["epsilon"]), float(network.get("layer_norm", 0.0))
             arrays = saved.arrays
             count = sum(name.endswith(".weight") for name in arrays)
             self.layers = [(arrays[f"layer{index}.weight"], arrays[f"layer{index}.bias"]) for index in range(count)]
@@ -69,6 +70,10 @@ class MlpPolicy:
         hidden = ((np.asarray(observation, dtype=np.float64) - self.mean) / self.scale).astype(np.float32)
         for weight, bias in self._layers[:-1]:
             hidden = hidden @ weight + bias
+            if self.layer_norm:
+                hidden = hidden - np.mean(hidden, axis=-1, keepdims=True)
+                square = np.mean(hidden * hidden, axis=-1, keepdims=True)
+                hidden = hidden / np.sqrt(square + np.float32(self.layer_norm))
             hidden = np.maximum(hidden, self.leak * hidden)
         if self.normalize:
             square = np.sum(hidden * hidden, axis=-1, keepdims=True)
