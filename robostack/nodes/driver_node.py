@@ -7,6 +7,9 @@ stopped on every way out of this process, before ROS is.
 Publishes `joint_states`, `tool_pose` (robots with a tool), `imu/data` (legged robots), `odom` (robots on wheels),
 `diagnostics` and, latched, `robot_spec`. Subscribes `joint_trajectory`, one point per message, or `cmd_vel`, from one
 sender at a time (`header.frame_id`). Services `~/stop`, `~/reset`.
+
+For recorders, and only while one listens, also `requested_command` and `executed_command`: what the controller asked
+for and what the safety filter let through, with the stamp of the state they answer.
 """
 
 from __future__ import annotations
@@ -30,7 +33,7 @@ from std_msgs.msg import Header, String
 from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
-from controllers.loop import ControlLoop, LoopConfig
+from controllers.loop import ControlLoop, LoopConfig, LoopSample
 from controllers.reference import BaseReference, JointReference
 from controllers.safety import SafetyConfig
 from hardware.errors import ConfigError, DeviceError, NonFiniteError, ProtocolError
@@ -46,6 +49,7 @@ from robostack.nodes.latency import AnswerLatency
 from robostack.nodes.lifecycle import ManagedNode
 from robostack.nodes.messages import (
     Level,
+    command_to_message,
     diagnostics_message,
     imu_to_message,
     reference_from_message,
@@ -166,6 +170,8 @@ class DriverNode(ManagedNode):
         self._odometry = self._publisher(Odometry, "odom", "state") if self.spec.base else None
         self._tools = self._publisher(PoseStamped, "tool_pose", "state") if self.spec.tool_frame else None
         state = self._newest_state()
+        kind = JointState if self.spec.joints else TwistStamped
+        self._commands = {name: self._publisher(kind, f"{name}_command", "state") for name in ("requested", "executed")}
         floating = self.spec.base is None and state is not None and state.base_angular_velocity is not None
         self._imu = self._publisher(Imu, "imu/data", "state") if floating else None
         self._diagnostics = self._publisher(DiagnosticArray, "diagnostics", "status")
@@ -196,7 +202,8 @@ class DriverNode(ManagedNode):
         self._entities.append((self.destroy_subscription, subscription))
 
     def _publish_state(self) -> None:
-        state = self._newest_state()
+        sample = self._newest_sample()
+        state = sample.state if sample is not None else self._newest_state()
         if state is None or float(state.capture_time_s) == self._published_s:
             return  # a measurement is published once: repeating it would hide that it is old
         self._published_s = float(state.capture_time_s)
@@ -214,6 +221,10 @@ class DriverNode(ManagedNode):
         self.latency.sent(stamp_to_ns(stamp), time.monotonic())
         if self._states is not None:
             self._states.publish(message)
+        for name, publisher in self._commands.items():
+            command = getattr(sample, name, None)
+            if command is not None and publisher.get_subscription_count():
+                publisher.publish(command_to_message(command, self.spec, stamp))
         if self._fault() != self._reported_fault:
             self._publish_diagnostics()
 
@@ -266,11 +277,16 @@ class DriverNode(ManagedNode):
                 self._rejection = str(error)
                 self.get_logger().error(f"command of '{sender}' rejected: {error}")
 
+    def _newest_sample(self) -> LoopSample | None:
+        """The newest cycle of the loop, while it runs."""
+        loop = self._loop
+        return loop.latest() if loop is not None and loop.running else None
+
     def _newest_state(self) -> RobotState | None:
         """From the loop while it runs, else from the driver itself; None where there is none."""
-        loop, robot = self._loop, self._robot
-        if loop is not None and loop.running:
-            return loop.latest().state
+        sample, robot = self._newest_sample(), self._robot
+        if sample is not None:
+            return sample.state
         try:
             return robot.read() if robot is not None else None
         except DeviceError:

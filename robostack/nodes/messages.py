@@ -9,14 +9,14 @@ from typing import Literal
 import numpy as np
 from builtin_interfaces.msg import Duration, Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
-from geometry_msgs.msg import PoseStamped
+from geometry_msgs.msg import PoseStamped, TwistStamped
 from sensor_msgs.msg import Imu, JointState
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from controllers.reference import JointReference, ReferenceMode
 from hardware.arrays import Array, FloatArray
 from hardware.errors import ProtocolError
-from hardware.records import RobotState
+from hardware.records import BaseCommand, JointCommand, RobotState
 from hardware.spec import RobotSpec
 
 Level = Literal["ok", "warning", "error", "stale"]
@@ -75,6 +75,29 @@ def state_from_message(message: JointState, spec: RobotSpec, capture_time_s: flo
     return RobotState(
         capture_time_s=capture_time_s, joint_position=position, joint_velocity=velocity, joint_effort=effort
     )
+
+
+def command_to_message(command: JointCommand | BaseCommand, spec: RobotSpec, stamp: Time) -> JointState | TwistStamped:
+    """A command to the device, for recorders; what it does not carry is left empty.
+
+    Args:
+        command: one robot, no batch.
+        spec: the robot; gives names and order.
+        stamp: capture time of the measurement that the command answers, as ROS time.
+    """
+    if isinstance(command, BaseCommand):
+        message = TwistStamped()
+        linear, angular = message.twist.linear, message.twist.angular
+        linear.x, linear.y = _numbers(command.linear_velocity)
+        angular.z = float(command.yaw_rate)
+    else:
+        message = JointState(name=list(spec.joint_names))
+        for name in ("position", "velocity", "effort"):
+            values = getattr(command, name)
+            if values is not None:
+                setattr(message, name, _numbers(values))
+    message.header.stamp, message.header.frame_id = stamp, spec.base_frame
+    return message
 
 
 def tool_to_message(state: RobotState, spec: RobotSpec, stamp: Time) -> PoseStamped | None:
