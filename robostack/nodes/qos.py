@@ -45,12 +45,14 @@ CHANNELS = {
     ),
     # Every velocity source of ROS must match, and most offer neither a deadline nor a lease.
     "velocity": Channel(publisher_reliable=True, subscription_reliable=False, depth=1),
+    "image": Channel(publisher_reliable=False, subscription_reliable=False, depth=5),
     "status": Channel(publisher_reliable=True, subscription_reliable=True, depth=10),
     "description": Channel(publisher_reliable=True, subscription_reliable=True, depth=1, latched=True),
     "events": Channel(publisher_reliable=True, subscription_reliable=True, depth=100, latched=True),
 }
 """Kind of topic -> how it is transported. `state`: joint_states, tool_pose, odom. `command`: joint_trajectory.
-`velocity`: cmd_vel. `status`: diagnostics. `description`: robot_spec. `events`: episode_events."""
+`velocity`: cmd_vel. `image`: images and camera_info. `status`: diagnostics. `description`: robot_spec.
+`events`: episode_events."""
 
 
 def qos(channel: str, end: End) -> QoSProfile:
