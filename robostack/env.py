@@ -17,6 +17,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from numpy.typing import NDArray
 
 from controllers.plant import Plant
+from controllers.reference import BaseReference, JointReference
 from hardware.arrays import Array, FloatArray
 from hardware.errors import ConfigError, NonFiniteError
 from hardware.records import RobotState
@@ -106,7 +107,7 @@ class RobotEnv(gymnasium.Env[Any, Any]):
             raise gymnasium.error.ResetNeeded("call reset() before step()")
         task = self.task
         bounded = bounded_action(action, self._low, self._high).reshape(self._action_shape)
-        state = self.plant.follow(task.reference(bounded, self._state, self._episode))
+        state = self.plant.follow(_for_joints(task.reference(bounded, self._state, self._episode)))
         outcome, self._episode = task.judge(bounded, state, self._episode)
         self._state = state
         self._steps += 1
@@ -205,7 +206,7 @@ class RobotVectorEnv(VectorEnv[Any, Any, Any]):
             raise gymnasium.error.ResetNeeded("call reset() before step()")
         task = self.task
         bounded = bounded_action(actions, self._low, self._high)
-        state = self.plant.follow(task.reference(bounded, self._state, self._episode))
+        state = self.plant.follow(_for_joints(task.reference(bounded, self._state, self._episode)))
         outcome, self._episode = task.judge(bounded, state, self._episode)
         self._state = state
         self._steps += 1
@@ -282,7 +283,7 @@ def require_shapes(task: Task, state: RobotState, episode: Episode) -> None:
     found = np.shape(task.observe(state, episode))[-1]
     if found != expected:
         raise ConfigError(f"task '{task.name}': observe() gives {found} numbers, its observation terms name {expected}")
-    value = np.shape(task.reference(np.zeros((*joints[:-1], len(low))), state, episode).value)
+    value = np.shape(_for_joints(task.reference(np.zeros((*joints[:-1], len(low))), state, episode)).value)
     if value != joints:
         raise ConfigError(f"task '{task.name}': reference() has values of shape {value}, the robot's joints {joints}")
 
@@ -313,6 +314,13 @@ def state_rows(state: RobotState, ids: NDArray[np.intp]) -> RobotState:
         if isinstance(value := getattr(state, field.name), np.ndarray)
     }
     return dataclasses.replace(state, **rows)
+
+
+def _for_joints(reference: JointReference | BaseReference) -> JointReference:
+    """`reference`, which no environment can follow where it is one for wheels."""
+    if isinstance(reference, BaseReference):
+        raise ConfigError("environments are of robots with joints; a robot on wheels learns under `robostack launch`")
+    return reference
 
 
 def _require_settable(dynamics: Distribution | None, plant: Plant) -> Distribution | None:

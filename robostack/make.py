@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import overload
 
+from hardware.errors import ConfigError
 from robostack.env import RobotEnv, RobotVectorEnv
 from robostack.tasks.task import TASKS, Task
 from sim.mujoco_engine import MujocoEngine
@@ -19,7 +20,14 @@ def simulate(task: Task, count: int = 1, threads: int = 1) -> SimulatedPlant:
         task: what they are for.
         count: number of simulations.
         threads: threads that step them; results do not depend on it.
+
+    Raises:
+        ConfigError: the task is for a robot on wheels.
     """
+    if not task.spec.joints:
+        raise ConfigError(
+            f"task '{task.name}' has no simulation of its own; it runs under: robostack launch {task.spec.name} --virtual"
+        )
     latency_max_s = max((entry.high for entry in task.dynamics if entry.name == "actuator/latency"), default=0.0)
     engine = MujocoEngine(task.spec, task.model, count, threads, task.timestep_s, latency_max_s)
     return SimulatedPlant(engine)

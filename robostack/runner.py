@@ -1,22 +1,57 @@
-"""Runs a policy on a task for a number of episodes, one control step at a time; it knows neither ROS nor real time."""
+"""Runs a policy on a task for a number of episodes, one control step at a time; it knows neither ROS nor real time.
+
+A policy that learns is told what its last action led to before it is asked for the next one.
+"""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from controllers.reference import JointReference
+from controllers.reference import BaseReference, JointReference
 from hardware.arrays import Array, FloatArray
 from hardware.errors import NonFiniteError
 from hardware.records import RobotState
 from robostack.files import append_line
+from robostack.learning.learner import Transition
 from robostack.policies.policy import Policy
 from robostack.tasks.task import Episode, Task
+
+Reference = JointReference | BaseReference
+ABORTS_MAX = 5
+"""Aborted episodes in a row after which a run without a number of episodes gives up."""
+RECOVERIES_MAX = 3
+"""Recoveries in a row of a base that still touches something, after which a person is needed."""
+
+
+@runtime_checkable
+class Experiences(Protocol):
+    """A policy that learns while it acts."""
+
+    def experience(self, transition: Transition, deadline_s: float) -> None:
+        """Learn from what the last action led to.
+
+        Args:
+            transition: of one robot, source "real".
+            deadline_s: time of the next control step [s]; infinite at the end of an episode.
+        """
+        ...
+
+
+@runtime_checkable
+class Recovers(Protocol):
+    """A task of a base that knows how to begin anew after touching something."""
+
+    def recovery(self, rng: np.random.Generator) -> Sequence[BaseReference]:
+        """Velocities, each to be followed for its horizon."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -25,6 +60,8 @@ class RunnerConfig:
 
     episodes: int = 10
     """Number of episodes; aborted ones count."""
+    acting_limit_s: float = 0.0
+    """No further episode begins once the policy has acted for this long [s]; 0: `episodes` counts instead."""
     pause_s: float = 0.5
     """Rest before each episode [s]."""
     to_start: bool = True
@@ -83,18 +120,34 @@ class EpisodeRunner:
         policy: acts on the task's observations.
         seed: of start poses and goals.
         config: how episodes follow each other.
+        first_episode: number of the first one, where episodes were run before.
+        acted_s: time for which the policy acted in those [s].
     """
 
-    def __init__(self, task: Task, policy: Policy, seed: int, config: RunnerConfig | None = None) -> None:
+    def __init__(
+        self,
+        task: Task,
+        policy: Policy,
+        seed: int,
+        config: RunnerConfig | None = None,
+        first_episode: int = 0,
+        acted_s: float = 0.0,
+    ) -> None:
         self.task, self.policy, self.config = task, policy, config or RunnerConfig()
-        self.phase = Phase.PAUSE if self.config.episodes > 0 else Phase.DONE
         self.finished: list[EpisodeRecord] = []
-        self._rng = np.random.default_rng(seed)
+        self.acted_s = acted_s
+        """Time for which the policy has acted [s]."""
+        self.ready: Callable[[], bool] = lambda: True
+        """Asked in a pause: whether the next episode may begin."""
+        self._rng = np.random.default_rng(seed if first_episode == 0 else [seed, first_episode])
         self._memory: Episode = {}
         self._action: Array | None = None
-        self._record = EpisodeRecord(episode=0)
+        self._observation: Array | None = None
+        self._record = EpisodeRecord(episode=first_episode)
         self._since_s: float | None = None
-        self._motion: _StartMotion | None = None
+        self._motion: _StartMotion | _Recovery | None = None
+        self._aborts = 0
+        self.phase = Phase.DONE if self._exhausted(first_episode) else Phase.PAUSE
 
     @property
     def done(self) -> bool:
@@ -106,12 +159,13 @@ class EpisodeRunner:
         """Number of the running or next episode, from 0."""
         return self._record.episode
 
-    def step(self, state: RobotState, now_s: float) -> JointReference | None:
+    def step(self, state: RobotState, now_s: float, deadline_s: float | None = None) -> Reference | None:
         """Go on by one control period.
 
         Args:
             state: newest state of the one robot, arrays (num_joints,).
             now_s: monotonic time [s].
+            deadline_s: when the next step is due [s]; None: one control period from now.
 
         Returns:
             The set-point to send; None when there is nothing left to do.
@@ -119,10 +173,12 @@ class EpisodeRunner:
         Raises:
             NonFiniteError: the policy's observation or action is not finite; the episode has been aborted.
         """
+        reference: Reference
         if self._since_s is None:
             self._since_s = now_s
         if self.phase is Phase.RUN:
-            reference = self._judge_and_act(state, now_s)
+            deadline_s = now_s + self.task.control_period_s if deadline_s is None else deadline_s
+            reference = self._judge_and_act(state, now_s, deadline_s)
         elif self.phase is Phase.MOVE:
             reference = self._move(state, now_s)
         elif self.phase is Phase.PAUSE:
@@ -136,17 +192,29 @@ class EpisodeRunner:
         if self.phase in (Phase.RUN, Phase.MOVE):
             self._end(f"aborted: {reason}", success=False, now_s=now_s)
 
-    def hold(self, now_s: float) -> JointReference:
+    def interrupt(self, reason: str, state: RobotState, now_s: float) -> None:
+        """As `abort`, unless `state` is one in which the task itself ends an episode."""
+        if self.phase is Phase.RUN and bool(self.task.judge(self._action, state, self._memory)[0].terminated):
+            self._judge_and_act(state, now_s, math.inf)
+        self.abort(reason, now_s)
+
+    def hold(self, now_s: float) -> Reference:
         """The set-point that keeps the robot still."""
+        if not self.task.spec.joints:
+            return BaseReference(0.0, 0.0, self.task.control_period_s, now_s)
         return JointReference(
             "velocity", np.zeros(len(self.task.spec.joints)), self.task.control_period_s, created_s=now_s
         )
 
-    def _pause(self, state: RobotState, now_s: float) -> JointReference:
-        if now_s - self._begun_s() < self.config.pause_s - 0.5 * self.task.control_period_s:
+    def _pause(self, state: RobotState, now_s: float) -> Reference:
+        if now_s - self._begun_s() < self.config.pause_s - 0.5 * self.task.control_period_s or not self.ready():
             return self.hold(now_s)
         if not self.config.to_start:
             return self._begin(state, now_s)
+        if isinstance(self.task, Recovers):
+            self._motion = _Recovery(self.task.recovery(self._rng), now_s)
+            self._enter(Phase.MOVE, now_s)
+            return self._recover(self._motion, state, now_s)
         start = self.task.start(self._rng, 1)
         goal = np.asarray(start.joint_position, dtype=np.float64)[0]
         speed = self.config.start_speed_fraction * self.task.spec.velocity_max
@@ -154,10 +222,12 @@ class EpisodeRunner:
         self._enter(Phase.MOVE, now_s)
         return self._move(state, now_s)
 
-    def _move(self, state: RobotState, now_s: float) -> JointReference:
+    def _move(self, state: RobotState, now_s: float) -> Reference:
         motion = self._motion
         if motion is None:
             return self.hold(now_s)
+        if isinstance(motion, _Recovery):
+            return self._recover(motion, state, now_s)
         away = np.abs(state.joint_position - motion.goal)
         worst = int(np.argmax(away))
         if away[worst] <= self.config.start_tolerance_rad and now_s >= motion.end_s:
@@ -174,13 +244,26 @@ class EpisodeRunner:
         position, velocity = motion.at(now_s + period)
         return JointReference("position", position, period, velocity=velocity, created_s=now_s)
 
-    def _begin(self, state: RobotState, now_s: float) -> JointReference:
+    def _recover(self, motion: _Recovery, state: RobotState, now_s: float) -> Reference:
+        reference = motion.at(now_s, self.task.control_period_s)
+        if reference is not None:
+            return reference
+        touched = [name for name, on in (state.contacts or {}).items() if on]
+        if not touched:
+            return self._begin(state, now_s)
+        if motion.attempt >= RECOVERIES_MAX or not isinstance(self.task, Recovers):
+            self.abort(f"after {motion.attempt} recoveries it still feels {', '.join(touched)}", now_s)
+            return self.hold(now_s)
+        self._motion = _Recovery(self.task.recovery(self._rng), now_s, motion.attempt + 1)
+        return self.hold(now_s)
+
+    def _begin(self, state: RobotState, now_s: float) -> Reference:
         self._memory = self.task.begin(self._rng, state)
         self.policy.reset()
         self._enter(Phase.RUN, now_s)
-        return self._act(state, now_s)
+        return self._act(state, now_s, self.task.observe(state, self._memory))
 
-    def _judge_and_act(self, state: RobotState, now_s: float) -> JointReference:
+    def _judge_and_act(self, state: RobotState, now_s: float, deadline_s: float) -> Reference:
         outcome, self._memory = self.task.judge(self._action, state, self._memory)
         success, reward = bool(outcome.success), float(outcome.reward)
         self._record.total_reward += reward
@@ -194,31 +277,51 @@ class EpisodeRunner:
             joint_velocity=state.joint_velocity,
             **self._memory,
         )
+        reason = ""
         if success and self.task.ends_on_success:
-            return self._end("success", success=True, now_s=now_s)
-        if bool(outcome.terminated):
-            return self._end("terminated", success=False, now_s=now_s)
-        if elapsed >= self.task.episode_s - 0.5 * self.task.control_period_s:
-            return self._end("time limit", success=success, now_s=now_s)
-        return self._act(state, now_s)
+            reason = "success"
+        elif bool(outcome.terminated):
+            reason, success = "terminated", False
+        elif elapsed >= self.task.episode_s - 0.5 * self.task.control_period_s:
+            reason = "time limit"
+        observation = self.task.observe(state, self._memory)
+        if isinstance(self.policy, Experiences):
+            # As in `RobotEnv`: a success that ends the episode is an end from which no return follows.
+            ended, limit = reason in ("success", "terminated"), reason == "time limit"
+            before, action = self._observation, self._action
+            self.policy.experience(
+                Transition(before, action, reward, observation, ended, limit, source="real"),
+                math.inf if reason else deadline_s,
+            )
+        if reason:
+            return self._end(reason, success=success, now_s=now_s)
+        return self._act(state, now_s, observation)
 
-    def _act(self, state: RobotState, now_s: float) -> JointReference:
+    def _act(self, state: RobotState, now_s: float, observation: Array) -> Reference:
         try:
-            self._action = self.policy.act(self.task.observe(state, self._memory))
+            self._observation, self._action = observation, self.policy.act(observation)
             reference = self.task.reference(self._action, state, self._memory)
         except NonFiniteError as error:
             self.abort(str(error), now_s)
             raise
-        return JointReference(reference.mode, reference.value, reference.horizon_s, reference.velocity, now_s)
+        return replace(reference, created_s=now_s)
 
-    def _end(self, reason: str, *, success: bool, now_s: float) -> JointReference:
+    def _end(self, reason: str, *, success: bool, now_s: float) -> Reference:
         record = self._record
         record.reason, record.success = reason, success
         record.duration_s = now_s - self._begun_s() if self.phase is Phase.RUN else 0.0
+        self.acted_s += record.duration_s
+        self._aborts = self._aborts + 1 if reason.startswith("aborted") else 0
         self.finished.append(record)
         self._record = EpisodeRecord(episode=record.episode + 1)
-        self._enter(Phase.DONE if record.episode + 1 >= self.config.episodes else Phase.PAUSE, now_s)
+        self._enter(Phase.DONE if self._exhausted(record.episode + 1) else Phase.PAUSE, now_s)
         return self.hold(now_s)
+
+    def _exhausted(self, episodes: int) -> bool:
+        """Whether nothing is left to do after so many episodes."""
+        if self.config.acting_limit_s > 0.0:
+            return self.acted_s >= self.config.acting_limit_s or self._aborts >= ABORTS_MAX
+        return episodes >= self.config.episodes
 
     def _enter(self, phase: Phase, now_s: float) -> None:
         self.phase, self._since_s = phase, now_s
@@ -245,6 +348,22 @@ class _StartMotion:
         rate = 30.0 * u**2 * (1.0 - u) ** 2 / self.duration_s
         delta = self.goal - self.start
         return self.start + s * delta, rate * delta
+
+
+class _Recovery:
+    """Velocities of a base, one after the other, each for its horizon; `attempt` counts from 1."""
+
+    def __init__(self, references: Sequence[BaseReference], now_s: float, attempt: int = 1) -> None:
+        self.attempt = attempt
+        self._ends_s = now_s + np.cumsum([reference.horizon_s for reference in references])
+        self._references = references
+
+    def at(self, now_s: float, period_s: float) -> BaseReference | None:
+        """The one to follow at a time [s], for the next `period_s` [s] and half as long again; None at the end."""
+        index = int(np.searchsorted(self._ends_s, now_s, side="right"))
+        if index >= len(self._references):
+            return None
+        return replace(self._references[index], horizon_s=1.5 * period_s, created_s=now_s)
 
 
 def append_result(path: Path, record: EpisodeRecord) -> None:

@@ -138,4 +138,5 @@ def _reading(packet: bytes) -> Reading | None:
     if fields[::2] != tuple(FORMATS):
         return None
     values = fields[1::2]
-    return Reading(values[0], values[1:5], *values[5:-6], light_bumps=values[-6:])
+    ordered = (values[0], values[1:5], *values[5:-6], values[-6:])
+    return Reading(*ordered)

@@ -5,7 +5,7 @@ counts) and measurements out. Whether a set-point is stale is decided in the loo
 stopped on every way out of this process, before ROS is.
 
 Publishes `joint_states`, `tool_pose` (robots with a tool), `imu/data` (legged robots), `odom` (robots on wheels),
-`diagnostics` and, latched, `robot_spec`. Subscribes `joint_trajectory`, one point per message, or `cmd_vel`, from one
+`contacts` (robots that feel their surroundings), `diagnostics` and, latched, `robot_spec`. Subscribes `joint_trajectory`, one point per message, or `cmd_vel`, from one
 sender at a time (`header.frame_id`). Services `~/stop`, `~/reset`.
 
 For recorders, and only while one listens, also `requested_command` and `executed_command`: what the controller asked
@@ -41,7 +41,12 @@ from hardware.records import RobotState
 from hardware.registry import load_object
 from hardware.robot import ROBOTS, Robot, RobotEntry
 from robostack.files import write_text
-from robostack.nodes.base_messages import base_reference_from_message, is_rest, odometry_to_message
+from robostack.nodes.base_messages import (
+    base_reference_from_message,
+    is_rest,
+    odometry_to_message,
+    surroundings_to_message,
+)
 from robostack.nodes.claim import CommandClaim
 from robostack.nodes.clock_bridge import ClockBridge
 from robostack.nodes.control import come_to_rest, figures_of, open_loop, report_of
@@ -174,6 +179,8 @@ class DriverNode(ManagedNode):
         self._commands = {name: self._publisher(kind, f"{name}_command", "state") for name in ("requested", "executed")}
         floating = self.spec.base is None and state is not None and state.base_angular_velocity is not None
         self._imu = self._publisher(Imu, "imu/data", "state") if floating else None
+        feels = state is not None and surroundings_to_message(state, self.spec, self.bridge.stamp(0.0)) is not None
+        self._contacts = self._publisher(DiagnosticArray, "contacts", "state") if feels else None
         self._diagnostics = self._publisher(DiagnosticArray, "diagnostics", "status")
         descriptions = self._publisher(String, "robot_spec", "description")
         descriptions.publish(String(data=json.dumps(asdict(self.spec))))
@@ -214,6 +221,9 @@ class DriverNode(ManagedNode):
         imu = imu_to_message(state, self.spec, stamp) if self._imu is not None else None
         if imu is not None and self._imu is not None:
             self._imu.publish(imu)
+        felt = surroundings_to_message(state, self.spec, stamp) if self._contacts is not None else None
+        if felt is not None and self._contacts is not None:
+            self._contacts.publish(felt)  # before odom, so that whoever waits for that has both
         odometry = odometry_to_message(state, self.spec, stamp) if self._odometry is not None else None
         if odometry is not None and self._odometry is not None:
             self._odometry.publish(odometry)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from controllers.reference import JointReference
+from controllers.reference import BaseReference, JointReference
 from hardware.arrays import Array
 from hardware.records import RobotState
 from hardware.registry import Registry
@@ -108,8 +108,11 @@ class Task(ABC):
         """The observation, (..., num_observations)."""
 
     @abstractmethod
-    def reference(self, action: Array, state: RobotState, episode: Episode) -> JointReference:
-        """What `action` (..., num_actions), within its bounds, asks of the tracking controller."""
+    def reference(self, action: Array, state: RobotState, episode: Episode) -> JointReference | BaseReference:
+        """What `action` (..., num_actions), within its bounds, asks of the tracking controller.
+
+        A robot on wheels gets a BaseReference; such a task runs on one robot, not in a batch.
+        """
 
     @abstractmethod
     def judge(self, action: Array, state: RobotState, episode: Episode) -> tuple[Outcome, Episode]:

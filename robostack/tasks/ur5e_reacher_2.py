@@ -119,7 +119,7 @@ class Ur5eReacher2(Task):
         xp = namespace(state.joint_position)
         shape = (*state.joint_position.shape[:-1], 2)
         target = rng.uniform(self.config.target_min, self.config.target_max, size=shape)
-        return {"target": xp.asarray(target), "action": xp.zeros(shape, dtype=state.joint_position.dtype)}
+        return {"target": xp.asarray(target), "previous": xp.zeros(shape, dtype=state.joint_position.dtype)}
 
     def observe(self, state: RobotState, episode: Episode) -> Array:
         """The observation, (..., 8)."""
@@ -129,7 +129,7 @@ class Ur5eReacher2(Task):
             self._pick(state.joint_position),
             self._pick(state.joint_velocity),
             tool - episode["target"],
-            episode["action"],
+            episode["previous"],
         )
         scaled = [
             xp.clip(block * (1.0 / term.scale), term.low, term.high)
@@ -170,7 +170,7 @@ class Ur5eReacher2(Task):
         reward = (bell - distance) * (self.control_period_s / REWARD_PERIOD_S)
         success = distance <= self.config.tolerance_m
         outcome = Outcome(reward=reward, success=success, terminated=xp.zeros_like(success))
-        return outcome, {"target": episode["target"], "action": action}
+        return outcome, {"target": episode["target"], "previous": action}
 
     def distance(self, state: RobotState, episode: Episode) -> Array:
         """Distance of the tool from the target in the plane, (...,) [m]."""
