@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from hardware.clock import Clock
 from hardware.errors import ConfigError
+from hardware.serial_port import SerialPort
 from hardware.servo_bus.bus import ServoBus
-from hardware.servo_bus.serial_port import SerialPort
 from hardware.servo_bus.servo_model import ServoFamily, ServoModel
 
 
@@ -46,5 +46,5 @@ def open_bus(config: ServoBusConfig, model: ServoModel, clock: Clock) -> ServoBu
         DeviceNotConnectedError: no such port, or another program has it.
         ConfigError: a baud rate that the system does not offer.
     """
-    port = SerialPort(config.port, config.baud_rate)
+    port = SerialPort("servo bus", config.port, config.baud_rate)
     return ServoBus(port, model.protocol, config.reply_timeout_s, config.late_reply_s, clock)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import threading
 import tty
 
 import numpy as np
@@ -38,6 +39,17 @@ def test_bytes_go_both_ways_untouched_and_reading_never_waits(line):
     port.close()
     with pytest.raises(DeviceNotConnectedError, match=r"connect\(\) was called"):
         port.read()
+
+
+def test_reading_can_wait_for_the_first_byte(line):
+    near, path = line
+    port = SerialPort("toy", path)
+    assert port.read(timeout_s=0.01) == b""
+    writer = threading.Timer(0.02, os.write, (near, b"late"))
+    writer.start()
+    assert port.read(timeout_s=20.0)[:1] == b"l"
+    writer.join()
+    port.close()
 
 
 def test_a_port_belongs_to_one_program_and_has_no_modem_lines_on_a_pseudo_terminal(line):

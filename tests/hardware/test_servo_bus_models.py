@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from hardware.errors import ConfigError, UnknownNameError
+from hardware.serial_port import SerialPort
 from hardware.servo_bus.arm import ServoArmConfig
 from hardware.servo_bus.calibration import ArmCalibration, JointCalibration, JointMap, joint_map
 from hardware.servo_bus.config import ServoBusConfig
 from hardware.servo_bus.leader import LeaderArm, LeaderArmConfig
 from hardware.servo_bus.packet import Status
-from hardware.servo_bus.serial_port import SerialPort
 from hardware.servo_bus.servo_model import family_model, sign_magnitude, signed
 from hardware.so101 import SO101
 
@@ -142,4 +142,4 @@ def test_a_leader_names_the_joint_that_its_follower_lacks():
 
 def test_a_baud_rate_that_is_not_offered_names_those_that_are():
     with pytest.raises(ConfigError, match="1000000"):
-        SerialPort("/dev/null", 1_234_567)
+        SerialPort("servo bus", "/dev/null", 1_234_567)

@@ -25,8 +25,8 @@ from hardware.errors import (
     ProtocolError,
     UnknownNameError,
 )
+from hardware.serial_port import SerialPort
 from hardware.servo_bus.leader import LeaderArm, LeaderArmConfig
-from hardware.servo_bus.serial_port import SerialPort
 from hardware.so101 import SO101
 from hardware.so101.driver import SO101Config, SO101Robot
 from robostack.bench.fault_cells.checks import until
@@ -173,7 +173,7 @@ def test_one_program_per_port(device, robot):
     file = Path(device.config.port).with_name("no_terminal")
     file.write_text("")
     with pytest.raises(DeviceNotConnectedError, match="that it is a serial port"):
-        SerialPort(str(file), 1_000_000)
+        SerialPort("servo bus", str(file), 1_000_000)
 
 
 def test_the_other_family_and_other_modes_are_refused(device):
