@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 import time
 from collections import deque
 from collections.abc import Callable
@@ -157,8 +158,10 @@ class _Run:
         self._writer = _tensorboard(self.folder)
 
     def _restore(self) -> None:
-        """Take over the newest checkpoint that can be read; drop reports from after it."""
+        """Take over the newest checkpoint that can be read; drop reports from after it, and what was half written."""
         found = checkpoints(self.folder)
+        for torn in (*self.folder.glob("checkpoints/.*.new-*"), *self.folder.glob(".*.part")):
+            _remove(torn)
         for folder in reversed(found):
             try:
                 counters = json.loads((folder / "training.json").read_text())
@@ -258,10 +261,11 @@ class _WithoutExploration:
         return self.learner.act(observation, explore=False)
 
 
-def _remove(folder: Path) -> None:
-    for path in folder.iterdir():
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
         path.unlink()
-    folder.rmdir()
 
 
 def _lines_until(text: str, steps: int) -> list[str]:
