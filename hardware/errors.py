@@ -131,5 +131,9 @@ class CheckpointError(RobostackError):
     """A checkpoint cannot be read: missing file, damaged bytes, wrong version."""
 
 
+class DatasetError(RobostackError):
+    """A dataset or raw record cannot be read or written: missing file, damaged bytes, full disk, wrong version."""
+
+
 class SimulationError(RobostackError):
     """A physics engine reported an error or produced non-finite numbers."""
