@@ -19,7 +19,7 @@ class OperatorEvent(Enum):
     FAILURE = "failure"
     """End the episode, it failed; it is kept."""
     RERECORD = "re-record"
-    """Discard the running episode, or the one just ended, and record it again."""
+    """Discard the running episode and record it again."""
     FINISH = "finish"
     """End the session in order; a running episode is kept."""
     STOP = "stop"
