@@ -13,9 +13,10 @@ from hardware.errors import AddressInUseError, UnknownNameError
 from hardware.go1 import GO1, SCENE
 from sim.devices.device import DEVICES
 from sim.devices.go1 import wire
-from sim.devices.go1.config import CYCLE_S, HIDDEN_RANGES, BodyDynamics, VirtualGo1Config, random_dynamics
+from sim.devices.go1.config import VirtualGo1Config
 from sim.devices.go1.controller import MotorController
 from sim.devices.go1.device import VirtualGo1
+from sim.devices.quadruped_config import CYCLE_S, HIDDEN_RANGES, BodyDynamics, random_dynamics
 from sim.mujoco_engine import MujocoEngine
 
 STAND = [0.0, 0.67, -1.3] * 4

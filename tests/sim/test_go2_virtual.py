@@ -11,9 +11,10 @@ import pytest
 from hardware.errors import UnknownNameError
 from sim.devices.device import DEVICES
 from sim.devices.go2 import wire
-from sim.devices.go2.config import CYCLE_S, HIDDEN_RANGES, VirtualGo2Config, random_dynamics
+from sim.devices.go2.config import VirtualGo2Config
 from sim.devices.go2.controller import MotorController
 from sim.devices.go2.device import VirtualGo2
+from sim.devices.quadruped_config import CYCLE_S, HIDDEN_RANGES, random_dynamics
 
 STAND = [0.0, 0.67, -1.3] * 4
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
 from hardware.arrays import FloatArray
-from sim.devices.go1.body import SERVO, Body
-from sim.devices.go1.config import CYCLE_S, VirtualGo1Config
-from sim.devices.go1.wire import MOTORS, MotorOrder, Readings, read_command, write_state
+from sim.devices.go1.body import BREED
+from sim.devices.go1.config import VirtualGo1Config
+from sim.devices.go1.wire import Readings, read_command, write_state
+from sim.devices.quadruped_body import MotorOrder, QuadrupedBody
+from sim.devices.quadruped_config import CYCLE_S
 
 LOW_LEVEL, HIGH_LEVEL = 0xFF, 0xEE
 _ATTENTIVE_CYCLES = 50
@@ -27,7 +27,7 @@ class MotorController:
 
     def __init__(self, config: VirtualGo1Config) -> None:
         self.config = config
-        self.body = Body(config)
+        self.body = QuadrupedBody(BREED, config)
         self.cycles = 0
         self.high_level = config.high_level
         """Unitree's high-level mode owns the motors: low-level commands are answered and not obeyed."""
@@ -52,7 +52,7 @@ class MotorController:
     @property
     def servoing(self) -> bool:
         """Whether any motor follows a command."""
-        return bool((self.body.mode == SERVO).any())
+        return self.body.servoing
 
     def command(self, data: bytes) -> bytes | None:
         """Take one datagram; the answer, or None to what is no LowCmd."""
@@ -113,8 +113,7 @@ class MotorController:
         """Hold the pose that was found when the vendor's program took over."""
         if self._held is None:
             self._held = self.body.position
-        zero = np.zeros(MOTORS)
-        return MotorOrder(np.full(MOTORS, SERVO, np.uint8), self._held, zero, zero, zero + 20.0, zero + 2.0)
+        return self.body.standing_order(self._held)
 
     def damped(self) -> bool:
         """Whether no motor has stiffness: in damping mode, or in servo mode with a gain of zero."""

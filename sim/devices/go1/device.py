@@ -14,8 +14,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from hardware.errors import AddressInUseError, UnknownNameError
-from sim.devices.go1.config import CYCLE_S, VirtualGo1Config
+from sim.devices.go1.config import VirtualGo1Config
 from sim.devices.go1.controller import MotorController
+from sim.devices.quadruped_config import CYCLE_S
 
 _CATCH_UP_S = 0.02
 """Lateness up to which missed cycles are run at once [s]; after a longer stall of this machine they are skipped."""

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hardware.arrays import FloatArray
+from sim.devices.quadruped_body import MOTORS, MotorOrder
 
 COMMAND_BYTES, STATE_BYTES = 614, 807
 COMMAND_SPAN, STATE_SPAN = 608, 800
-MOTORS = 12
 _SLOTS = 20
 _ONE_MOTOR = struct.Struct("<B2fh2H12x")
 _COMMAND_MOTORS = 22
@@ -23,24 +23,6 @@ _MOTOR_STATE = "Bffhhffhb8x"
 _STATE = struct.Struct("<2s2B16xH" + "13fb" + _SLOTS * _MOTOR_STATE + "4Bi H4b10B" + "8hI40x4x")
 _EMPTY_MOTORS = (0, 0.0, 0.0, 0, 0, 0.0, 0.0, 0, 0) * (_SLOTS - MOTORS)
 _GENERATOR = 0x04C11DB7
-
-
-@dataclass(frozen=True, slots=True)
-class MotorOrder:
-    """What a LowCmd asks of the motors, every array (12,) by motor."""
-
-    mode: NDArray[np.uint8]
-    """0x0A servo, 0x00 damping."""
-    q: FloatArray
-    """[rad]."""
-    dq: FloatArray
-    """[rad/s]."""
-    tau: FloatArray
-    """[Nm]."""
-    kp: FloatArray
-    """[Nm/rad]."""
-    kd: FloatArray
-    """[Nm s/rad]."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import math
 
-import numpy as np
-
 from hardware.arrays import FloatArray
-from sim.devices.go2.body import SERVO, Body
-from sim.devices.go2.config import CYCLE_S, VirtualGo2Config
-from sim.devices.go2.wire import MOTORS, MotorOrder, Readings, read_command
+from sim.devices.go2.body import BREED
+from sim.devices.go2.config import VirtualGo2Config
+from sim.devices.go2.wire import Readings, read_command
+from sim.devices.quadruped_body import MotorOrder, QuadrupedBody
+from sim.devices.quadruped_config import CYCLE_S
 
 _SHOWN_JOINT = 2
 """The joint whose encoder fails with the fault `out_of_range`: the calf of the first leg."""
@@ -27,7 +27,7 @@ class MotorController:
 
     def __init__(self, config: VirtualGo2Config) -> None:
         self.config = config
-        self.body = Body(config)
+        self.body = QuadrupedBody(BREED, config)
         self.cycles = 0
         self.service = config.service
         """Unitree's motion service that owns the motors; commands are read and not obeyed then. "" for none."""
@@ -100,9 +100,8 @@ class MotorController:
     def damped(self) -> bool:
         """Whether no motor has stiffness: in damping mode, or in servo mode with a gain of zero."""
         order = self.last_order
-        servo = bool((self.body.mode == SERVO).any())
         return not self.service and not (
-            servo and order is not None and bool((order.kp > 0.0).any() or (order.tau != 0.0).any())
+            self.body.servoing and order is not None and bool((order.kp > 0.0).any() or (order.tau != 0.0).any())
         )
 
     def _order(self) -> MotorOrder:
@@ -121,5 +120,4 @@ class MotorController:
         """Hold the pose that was found when the motion service took over."""
         if self._held is None:
             self._held = self.body.position
-        zero = np.zeros(MOTORS)
-        return MotorOrder(np.full(MOTORS, SERVO, np.uint8), self._held, zero, zero, zero + 20.0, zero + 2.0)
+        return self.body.standing_order(self._held)

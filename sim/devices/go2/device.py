@@ -11,10 +11,11 @@ from typing import Any
 
 from hardware.errors import AddressInUseError, UnknownNameError
 from hardware.udp_sockets import socket_descriptors, tie, tied_to
-from sim.devices.go2.config import CYCLE_S, VirtualGo2Config
+from sim.devices.go2.config import VirtualGo2Config
 from sim.devices.go2.controller import MotorController
 from sim.devices.go2.topics import cyclonedds, low_level, service
 from sim.devices.go2.wire import write_state
+from sim.devices.quadruped_config import CYCLE_S
 
 _CATCH_UP_S = 0.02
 """Lateness up to which missed cycles are run at once [s]; after a longer stall of this machine they are skipped."""

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hardware.arrays import FloatArray
+from sim.devices.quadruped_body import MOTORS, MotorOrder
 
-MOTORS = 12
 _SLOTS = 20
 _HEADER = b"\x00\x01\x00\x00"
 # CDR pads only before a field: the first motor begins right after what precedes it, the others are aligned by chance.
@@ -31,24 +31,6 @@ _FIRST_COMMAND = 9
 _BATTERY_OFF = _FIRST_COMMAND + _SLOTS * _PER_MOTOR_COMMAND
 _EMPTY_MOTORS = (0,) * ((_SLOTS - MOTORS) * 12)
 _GENERATOR = 0x04C11DB7
-
-
-@dataclass(frozen=True, slots=True)
-class MotorOrder:
-    """What a LowCmd asks of the motors, every array (12,) by motor."""
-
-    mode: NDArray[np.uint8]
-    """0x01 servo, 0x00 damping by itself."""
-    q: FloatArray
-    """[rad]."""
-    dq: FloatArray
-    """[rad/s]."""
-    tau: FloatArray
-    """[Nm]."""
-    kp: FloatArray
-    """[Nm/rad]."""
-    kd: FloatArray
-    """[Nm s/rad]."""
 
 
 @dataclass(frozen=True, slots=True)
