@@ -106,7 +106,7 @@ class TeleoperationNode(ManagedNode):
 
     def activate(self) -> None:
         """Begin."""
-        self._opened_s = self._next_s = time.monotonic()
+        self._opened_s = time.monotonic()
 
     def deactivate(self) -> None:
         """Let the robot hold, and end a running episode."""
@@ -233,8 +233,11 @@ class TeleoperationNode(ManagedNode):
 
     def _note_lateness(self, now_s: float) -> None:
         self._periods += 1
-        self.lateness.add(max(now_s - self._next_s, 0.0))
-        self._next_s = max(self._next_s + self._period_s, now_s)
+        if self._periods > 1:
+            self.lateness.add(max(now_s - self._next_s, 0.0))
+        # The schedule is kept where possible, and begun anew after a gap.
+        on_time = self._periods > 1 and now_s < self._next_s + self._period_s
+        self._next_s = (self._next_s if on_time else now_s) + self._period_s
 
     def _show(self, link: RobotLink, now_s: float) -> None:
         episodes = self.setup.episodes

@@ -124,6 +124,14 @@ class OperatorCoupling:
         if not entry.spec.joints and entry.spec.base is None:
             raise ConfigError(f"{entry.spec.name} has nothing to move")
 
+    def prepare(self) -> None:
+        """Make what can be made before the first command: loading inverse kinematics takes about a second."""
+        spec = self.entry.spec
+        if not spec.joints:
+            self._couplings["base"] = self._make("base")
+        elif spec.tool_frame is not None:
+            self._couplings["tool"] = self._make("tool")
+
     def step(self, command: OperatorCommand | None, state: RobotState, now_s: float) -> Coupled:
         """The set-point for one period.
 

@@ -78,6 +78,7 @@ class OperatorSession:
         Raises:
             DeviceError: the device that moves the robot is not there, or not as it should be.
         """
+        self.coupling.prepare()
         self.device.connect()
         self._connected = True
         if self.keys is not None:
