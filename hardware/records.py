@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 from hardware.arrays import Array
+from hardware.errors import ConfigError, UnknownNameError
 
 
 class RobotMode(Enum):
@@ -57,6 +58,26 @@ class RobotState:
     """The device's own words for `mode`."""
     contacts: Mapping[str, bool] | None = None
     """Switches that feel the surroundings (bumpers, cliffs, wheel drops) by name: whether each is on now."""
+    objects: Mapping[str, Array] | None = None
+    """Poses of objects in the base frame by name, (..., 7): position [m], then quaternion w x y z. None where nothing
+    perceives them. A simulator knows them; at a physical robot they come from perception."""
+
+    def object_pose(self, name: str) -> Array:
+        """Pose of one object in the base frame, (..., 7): position [m], then quaternion w x y z.
+
+        Raises:
+            ConfigError: nothing perceives objects here.
+            UnknownNameError: this object is not among those perceived.
+        """
+        if self.objects is None:
+            raise ConfigError(
+                f"the state carries no objects, but the pose of '{name}' is needed: in simulation the model must have "
+                "a free or mocap body of that name; a physical robot needs a perception that gives it"
+            )
+        if name not in self.objects:
+            raise UnknownNameError("object", name, self.objects)
+        return self.objects[name]
+
     proximity: Mapping[str, float] | None = None
     """Sensors that feel things without touch by name: the share of their full signal, 0 (nothing near) to 1."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, cast, runtime_checkable
 
 import gymnasium
 import numpy as np
@@ -33,6 +33,20 @@ class HasDynamics(Protocol):
 
     def set_dynamics(self, values: Mapping[str, Array], ids: Array | None = None) -> None:
         """Set dynamics parameters by name, each (k,)."""
+        ...
+
+
+class PlacesObjects(Protocol):
+    """A plant whose surroundings can be put in order: a simulated one."""
+
+    def reset(
+        self,
+        joint_position: Array,
+        joint_velocity: Array,
+        ids: Array | None = None,
+        objects: Mapping[str, Array] | None = None,
+    ) -> RobotState:
+        """Put robots at a state and objects at poses."""
         ...
 
 
@@ -86,7 +100,7 @@ class RobotEnv(gymnasium.Env[Any, Any]):
         if self.plant.batch_shape == ():
             # A physical robot is brought to the start by a slow motion, and stands there.
             position, velocity = position[0], np.zeros_like(velocity[0])
-        state = self.plant.reset(position, velocity)
+        state = _reset(self.plant, position, velocity, None, start.objects)
         self._state, self._steps = state, 0
         self._episode = self.task.begin(rng, state)
         if not self._checked:
@@ -246,7 +260,7 @@ class RobotVectorEnv(VectorEnv[Any, Any, Any]):
             for name, values in drawn.items():
                 self._drawn.setdefault(name, np.empty(self.num_envs))[slice(None) if ids is None else ids] = values
         start = self.task.start(rng, count)
-        self._state = self.plant.reset(start.joint_position, start.joint_velocity, ids)
+        self._state = _reset(self.plant, start.joint_position, start.joint_velocity, ids, start.objects)
         if ids is None:
             self._episode = self.task.begin(rng, self._state)
             return self._state
@@ -313,6 +327,8 @@ def state_rows(state: RobotState, ids: NDArray[np.intp]) -> RobotState:
         for field in dataclasses.fields(state)
         if isinstance(value := getattr(state, field.name), np.ndarray)
     }
+    if state.objects is not None:
+        rows["objects"] = {name: pose[ids] for name, pose in state.objects.items()}
     return dataclasses.replace(state, **rows)
 
 
@@ -321,6 +337,15 @@ def _for_joints(reference: JointReference | BaseReference) -> JointReference:
     if isinstance(reference, BaseReference):
         raise ConfigError("environments are of robots with joints; a robot on wheels learns under `robostack launch`")
     return reference
+
+
+def _reset(
+    plant: Plant, position: Array, velocity: Array, ids: Array | None, objects: Mapping[str, Array] | None
+) -> RobotState:
+    """Bring robots to a start. At a physical robot, objects are where somebody has put them."""
+    if objects is None or plant.batch_shape == ():
+        return plant.reset(position, velocity, ids)
+    return cast(PlacesObjects, plant).reset(position, velocity, ids, objects)
 
 
 def _require_settable(dynamics: Distribution | None, plant: Plant) -> Distribution | None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import overload
+
+import mujoco
 
 from hardware.errors import ConfigError
 from robostack.env import RobotEnv, RobotVectorEnv
 from robostack.tasks.task import TASKS, Task
+from sim.impedance_actuators import with_impedance
 from sim.mujoco_engine import MujocoEngine
 from sim.randomization.distribution import Distribution
 from sim.randomization.uniform import UniformDistribution
@@ -29,8 +33,11 @@ def simulate(task: Task, count: int = 1, threads: int = 1) -> SimulatedPlant:
             f"task '{task.name}' has no simulation of its own; it runs under: robostack launch {task.spec.name} --virtual"
         )
     latency_max_s = max((entry.high for entry in task.dynamics if entry.name == "actuator/latency"), default=0.0)
-    engine = MujocoEngine(task.spec, task.model, count, threads, task.timestep_s, latency_max_s)
-    return SimulatedPlant(engine)
+    model: Path | mujoco.MjSpec = task.model
+    if task.impedance is not None:
+        model = with_impedance(task.model, task.spec, task.impedance)
+    engine = MujocoEngine(task.spec, model, count, threads, task.timestep_s, latency_max_s)
+    return SimulatedPlant(engine, impedance=task.impedance is not None)
 
 
 @overload

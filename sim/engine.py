@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from hardware.arrays import Array
 from hardware.records import RobotState
@@ -55,4 +55,25 @@ class Engine(Protocol):
 
     def state(self) -> RobotState:
         """The current state of all simulations, arrays (count, ...); time is each simulation's own [s]."""
+        ...
+
+
+@runtime_checkable
+class MovesBodies(Protocol):
+    """An engine in which objects can be put somewhere, and the target of the tool moved during a step."""
+
+    def place(self, poses: Mapping[str, Array], ids: Array | None = None) -> None:
+        """Put objects at poses in the base frame, at rest; after a reset.
+
+        Args:
+            poses: name of the body -> (k, 7): position [m], quaternion w x y z.
+            ids: the simulations.
+
+        Raises:
+            UnknownNameError: the model has no such object.
+        """
+        ...
+
+    def step(self, control: Array, bodies: Mapping[str, Array] | None = None) -> None:
+        """As `Engine.step`, and move mocap bodies along poses (count, steps, 7) in the base frame, one per step."""
         ...

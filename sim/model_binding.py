@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import mujoco
@@ -14,6 +15,36 @@ from hardware.spec import RobotSpec
 
 Index = slice | NDArray[np.intp]
 """Columns of an array; a slice where they are consecutive, because slicing is several times faster."""
+
+
+@dataclass(frozen=True)
+class ObjectBinding:
+    """A body that can be put anywhere: it has a free joint, or it is a mocap body that others can touch."""
+
+    name: str
+    """Name of the body."""
+    qpos: int | None
+    """First of the seven columns of qpos of a free body."""
+    qvel: int | None
+    """First of the six columns of qvel of a free body."""
+    mocap: int | None
+    """Index of a mocap body."""
+
+
+@dataclass(frozen=True)
+class CoupledJoint:
+    """A joint that an equality constraint of the model ties to a joint of the robot (the second finger of a hand)."""
+
+    qpos: int
+    """Its column of qpos."""
+    qvel: int
+    """Its column of qvel."""
+    joint: int
+    """The joint of the robot, in its order."""
+    reference: tuple[float, float]
+    """Positions of both joints, coupled and robot's, in the model's own pose."""
+    coefficients: tuple[float, ...]
+    """Polynomial of the robot's joint position (less its reference), constant first."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +75,10 @@ class ModelBinding:
     """First of the seven columns of qpos of a floating base."""
     free_qvel: int | None
     """First of the six columns of qvel of a floating base."""
+    objects: tuple[ObjectBinding, ...] = ()
+    """Bodies that are neither of the robot nor fixed."""
+    coupled: tuple[CoupledJoint, ...] = ()
+    """Joints that follow a joint of the robot."""
 
 
 def bind_model(spec: RobotSpec, model: mujoco.MjModel) -> ModelBinding:
@@ -88,7 +123,40 @@ def bind_model(spec: RobotSpec, model: mujoco.MjModel) -> ModelBinding:
         base_quaternion=base_quaternion,
         free_qpos=None if free_joint is None else int(model.jnt_qposadr[free_joint]),
         free_qvel=None if free_joint is None else int(model.jnt_dofadr[free_joint]),
+        objects=tuple(_objects(model, free_joint)),
+        coupled=tuple(_coupled(model, joints)),
     )
+
+
+def _objects(model: mujoco.MjModel, base_joint: int | None) -> Iterator[ObjectBinding]:
+    """Free bodies other than the robot's base, and mocap bodies with a geom that can be touched (others only mark)."""
+    for body in range(1, model.nbody):
+        name = mujoco.mj_id2name(model, mujoco.mjtObj.mjOBJ_BODY, body)
+        joint, mocap = int(model.body_jntadr[body]), int(model.body_mocapid[body])
+        if not name:
+            continue
+        if mocap >= 0:
+            below = model.geom_bodyid == body
+            if (model.geom_contype[below] | model.geom_conaffinity[below]).any():
+                yield ObjectBinding(name, None, None, mocap)
+        elif joint >= 0 and joint != base_joint and int(model.jnt_type[joint]) == int(mujoco.mjtJoint.mjJNT_FREE):
+            yield ObjectBinding(name, int(model.jnt_qposadr[joint]), int(model.jnt_dofadr[joint]), None)
+
+
+def _coupled(model: mujoco.MjModel, joints: list[int]) -> Iterator[CoupledJoint]:
+    """Joints outside the robot's description that an active joint equality ties to one of its joints."""
+    for index in np.flatnonzero(model.eq_type == int(mujoco.mjtEq.mjEQ_JOINT)):
+        first, second = int(model.eq_obj1id[index]), int(model.eq_obj2id[index])
+        if first in joints or second not in joints or not model.eq_active0[index]:
+            continue
+        addresses = model.jnt_qposadr[[first, second]]
+        yield CoupledJoint(
+            int(addresses[0]),
+            int(model.jnt_dofadr[first]),
+            joints.index(second),
+            (float(model.qpos0[addresses[0]]), float(model.qpos0[addresses[1]])),
+            tuple(model.eq_data[index, :5].tolist()),
+        )
 
 
 def names_of(model: mujoco.MjModel, kind: mujoco.mjtObj, count: int) -> tuple[str, ...]:

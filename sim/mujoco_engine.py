@@ -18,10 +18,13 @@ from hardware.records import RobotState
 from hardware.spec import RobotSpec
 from sim.delay_history import DelayHistory, with_latency
 from sim.dynamics_table import DynamicsTable
+from sim.free_bodies import FreeBodies, left_product
 from sim.model_binding import Index, bind_model
 
 STAGE_NONE = int(mujoco.mjtStage.mjSTAGE_NONE)
 STAGE_POSITION = int(mujoco.mjtStage.mjSTAGE_POS)
+TARGETS = int(mujoco.mjtState.mjSTATE_CTRL | mujoco.mjtState.mjSTATE_MOCAP_POS | mujoco.mjtState.mjSTATE_MOCAP_QUAT)
+"""What a rollout sets before each step where bodies are moved during it."""
 STAGE_ALL = int(mujoco.mjtStage.mjSTAGE_ACC)
 
 
@@ -30,7 +33,8 @@ class MujocoEngine:
 
     A state carries joint positions and velocities of now, the actuator torques of the last physics step and, where the
     robot has a tool, its pose of now in the base frame (the sign of the quaternion is as MuJoCo gives it). A robot
-    whose base frame is a body with a free joint also gets the fields of its base.
+    whose base frame is a body with a free joint also gets the fields of its base. Bodies that are neither of the robot
+    nor fixed are objects; the state has their poses.
 
     Args:
         spec: the robot; its joints, tool and base frame are found in the model by name.
@@ -75,8 +79,9 @@ class MujocoEngine:
         world_from_base = np.zeros(9)
         mujoco.mju_quat2Mat(world_from_base, binding.base_quaternion)
         self._base_rotation = world_from_base.reshape(3, 3)
-        self._base_left = _left_product(binding.base_quaternion * np.array([1.0, -1.0, -1.0, -1.0])).T
+        self._base_left = left_product(binding.base_quaternion * np.array([1.0, -1.0, -1.0, -1.0])).T
         self._base_is_world = not binding.base_position.any() and bool(binding.base_quaternion[0] == 1.0)
+        self._free_bodies = FreeBodies(self.batch, binding)
         self._dof_all = bool(isinstance(binding.actuated, slice) and len(binding.actuators) == len(spec.joints))
         self.batch.reset()
 
@@ -108,6 +113,7 @@ class MujocoEngine:
         self.batch.reset(selected, stage=STAGE_NONE)
         _put(self._qpos, rows, binding.qpos, position)
         _put(self._qvel, rows, binding.qvel, velocity)
+        self._free_bodies.couple(rows, position, velocity)
         start = np.where(binding.servo, position[..., binding.actuated], 0.0)
         _put(self._ctrl, rows, binding.ctrl, start)
         if self._activation is not None:
@@ -115,6 +121,21 @@ class MujocoEngine:
         self._delays.fill_controls(rows, self._ctrl)
         self._call(self.batch.forward, selected, stage=STAGE_ALL)
         self._delays.fill_sensors(rows)
+
+    def place(self, poses: Mapping[str, Array], ids: Array | None = None) -> None:
+        """Put objects, or mocap bodies, at poses in the base frame, at rest; after a reset.
+
+        Args:
+            poses: name of the body -> (k, 7): position [m], quaternion w x y z.
+            ids: simulations, as in `reset`.
+
+        Raises:
+            UnknownNameError: the model has no such body.
+        """
+        rows, order = _rows(ids)
+        for name, pose in poses.items():
+            self._free_bodies.put(name, rows, np.asarray(pose) if order is None else np.asarray(pose)[order])
+        self._call(self.batch.forward, None if isinstance(rows, slice) else rows, stage=STAGE_ALL)
 
     def set_dynamics(self, values: Mapping[str, Array], ids: Array | None = None) -> None:
         """Set dynamics parameters by name, each (k,), before a reset; `sim.dynamics_table` lists the names.
@@ -128,12 +149,13 @@ class MujocoEngine:
             values = {name: np.broadcast_to(value, order.shape)[order] for name, value in values.items()}
         self._dynamics.write(values, None if isinstance(rows, slice) else rows)
 
-    def step(self, control: Array) -> None:
+    def step(self, control: Array, bodies: Mapping[str, Array] | None = None) -> None:
         """Advance every simulation by `control.shape[1]` physics steps.
 
         Args:
             control: actuator inputs, (count, steps, num_joints); those of passive joints are ignored. An array that is
                 broadcast along its steps (`np.broadcast_to`) is recognised and steps fastest.
+            bodies: mocap bodies to move: name -> poses in the base frame, (count, steps, 7), one per physics step.
 
         Raises:
             SimulationError: the engine failed in a simulation, or its state is no longer finite.
@@ -141,13 +163,20 @@ class MujocoEngine:
         steps = control.shape[1]
         binding = self._binding
         last = control[:, -1]
-        if steps > 1 and control.strides[1] != 0:
+        if steps > 1 and (bodies or control.strides[1] != 0):
             # The last step is apart, so that one call also yields the derived fields of the state it leads to.
-            before = np.empty((self.count, steps - 1, self._ctrl.shape[1]))
-            before[...] = self._ctrl[:, None]
+            inputs = self._ctrl.shape[1]
+            before = np.empty((self.count, steps - 1, inputs + (self._free_bodies.width if bodies else 0)))
+            before[..., :inputs] = self._ctrl[:, None]
             before[..., binding.ctrl] = control[:, :-1] if self._dof_all else control[:, :-1, binding.actuated]
-            self._call(self.batch.rollout, steps - 1, before, record=())
+            if bodies:
+                self._free_bodies.write_path(before[..., inputs:], bodies)
+                self._call(self.batch.rollout, steps - 1, before, TARGETS, record=())
+            else:
+                self._call(self.batch.rollout, steps - 1, before, record=())
             steps = 1
+        for name, path in (bodies or {}).items():
+            self._free_bodies.put(name, slice(None), path[:, -1])
         self._ctrl[:, binding.ctrl] = last if self._dof_all else last[:, binding.actuated]
         self._call(self.batch.step, nstep=steps, stage=self._stage)
         if self._warnings.any() or not math.isfinite(np.add.reduce(self._qvel, axis=None)):
@@ -174,6 +203,7 @@ class MujocoEngine:
             self._effort[:, binding.qvel].copy(),
             tool_position,
             tool_quaternion,
+            objects=self._free_bodies.poses(),
         )
 
     def snapshot(self, index: int) -> tuple[mujoco.MjModel, mujoco.MjData]:
@@ -200,6 +230,7 @@ class MujocoEngine:
             base_quaternion=quaternion,
             base_linear_velocity=linear + 2.0 * np.cross(vector, inner),
             base_angular_velocity=self._qvel[:, velocity + 3 : velocity + 6].copy(),
+            objects=self._free_bodies.poses(),
         )
 
     def _servo_activation(self) -> tuple[NDArray[np.bool_], NDArray[np.intp]] | None:
@@ -259,9 +290,3 @@ def _put(array: FloatArray, rows: slice | NDArray[np.intp], columns: Index, valu
         array[rows, columns] = values
     else:
         array[rows[:, None], columns] = values
-
-
-def _left_product(quaternion: FloatArray) -> FloatArray:
-    """The matrix L with L p = quaternion * p (Hamilton product), (4, 4)."""
-    w, x, y, z = quaternion
-    return np.array([[w, -x, -y, -z], [x, w, -z, y], [y, z, w, -x], [z, -y, x, w]])

@@ -7,12 +7,14 @@ the same code runs for one robot, for many simulated ones, and on a GPU engine.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from controllers.impedance import ImpedanceConfig
 from controllers.reference import BaseReference, JointReference
 from hardware.arrays import Array
 from hardware.records import RobotState
@@ -67,6 +69,9 @@ class Start:
     """(..., num_joints) [rad]."""
     joint_velocity: Array
     """(..., num_joints) [rad/s]."""
+    objects: Mapping[str, Array] | None = None
+    """Poses of objects in the base frame by the name of their body, (..., 7): position [m], quaternion w x y z. They
+    are at rest. In simulation they are put there; at a physical robot a person or another policy does it."""
 
 
 class Task(ABC):
@@ -94,6 +99,8 @@ class Task(ABC):
     """What is randomised in training, with bounds."""
     history: int = 1
     """Number of past observations that a policy gets."""
+    impedance: ImpedanceConfig | None = None
+    """Gains of Cartesian impedance control, for a task whose references are tool poses; `spec` has its joint gains."""
 
     @abstractmethod
     def start(self, rng: np.random.Generator, count: int) -> Start:
