@@ -27,7 +27,7 @@ class WebConfig:
     """Serve plain HTTP beyond loopback: everyone on that network can read the token and move the robot."""
     host_names: tuple[str, ...] = ()
     """Names by which browsers may call this computer, besides its addresses and localhost ("lab-pc.local")."""
-    linear_speed_m_s: float = 0.1
+    linear_speed_m_s: float = 0.2
     """Tool speed at full deflection, per axis [m/s]."""
     angular_speed_rad_s: float = 0.5
     """Tool turning speed at full deflection, per axis [rad/s]."""

@@ -430,8 +430,7 @@ function showEpisode(status, mine) {
   const text = [status.message, status.safety].filter((line) => line && line !== "ok").join(" · ");
   if (find("message").textContent !== text) find("message").textContent = text;
   find("record").disabled = !mine || !counted || recording || status.phase === "done";
-  for (const id of ["success", "failure"]) find(id).disabled = !mine || !recording;
-  find("re-record").disabled = !mine || !counted || status.phase === "done";
+  for (const id of ["success", "failure", "re-record"]) find(id).disabled = !mine || !recording;
   find("finish").disabled = !mine || status.phase === "done";
 }
 
