@@ -1,0 +1,484 @@
+"""RLPD: soft actor-critic with an ensemble of critics, many updates per step, and demonstrations in every batch.
+
+Ball et al., "Efficient Online Reinforcement Learning with Offline Data", ICML 2023, arXiv 2302.02948. With two critics,
+one update per step and no LayerNorm it is soft actor-critic (Haarnoja et al. 2018, arXiv 1812.05905): see sac.py.
+
+One group of updates: draw all batches at once; for each, one step of every critic towards a target from a random
+subset of the moving-average critics; then one step of the actor and of the temperature on the last batch.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from hardware.arrays import Array, FloatArray
+from hardware.errors import CheckpointError, ConfigError, NonFiniteError
+from robostack.checkpoint import atomic_folder, load_arrays, load_policy, save_arrays, save_policy
+from robostack.contract import Contract, require_match
+from robostack.learning.avg import action_bounds
+from robostack.learning.batched_critic import Activation, BatchedCritic
+from robostack.learning.learner import LearnerEntry, Transition
+from robostack.learning.normalization import RunningNormalizer
+from robostack.learning.replay import SOURCES, Replay, transition_fields
+from robostack.learning.squashed_gaussian import Variance
+from robostack.learning.torch_actor import Architecture, SquashedActor
+from robostack.learning.torch_backend import Tensor, adam, adam_arrays, open_device, restore, to_arrays, torch
+
+LEARNER = LearnerEntry(
+    learner="robostack.learning.rlpd:Rlpd",
+    config="robostack.learning.rlpd:RlpdConfig",
+    summary="RLPD: ensemble critics, many updates per step, demonstrations and interventions in every batch",
+    extra="train",
+)
+
+
+@dataclass(frozen=True)
+class RlpdConfig:
+    """Settings. The defaults are those of RLPD's locomotion tasks."""
+
+    critics: int = 10
+    """Number of critics (E)."""
+    target_subset: int = 2
+    """Critics drawn anew for each target, of which the smallest value counts (M)."""
+    layer_norm: bool = True
+    """Normalise the hidden layers of the critics."""
+    critic_activation: Activation = "relu"
+    """Activation of the critics."""
+    actor_objective: Literal["mean", "min"] = "mean"
+    """Whether the actor maximises the mean or the smallest of all critics."""
+    updates_per_step: float = 20.0
+    """Steps of the critics per environment step; exact over time, also when it is a fraction or when many simulations
+    step together."""
+    critic_steps_per_actor_step: int = 20
+    """Steps of the critics for each step of the actor and the temperature."""
+    batch_size: int = 256
+    """Transitions per step of the critics."""
+    demo_fraction: float = 0.5
+    """Share of each batch that is drawn from the demonstrations, where there are any."""
+    learning_starts: int = 5_000
+    """Environment steps with uniformly random actions, and without learning, before the first update."""
+    discount: float = 0.99
+    """gamma: discount per step."""
+    target_rate: float = 0.005
+    """Rate at which the moving-average critics follow, per step of the critics."""
+    actor_learning_rate: float = 3e-4
+    """Adam step size of the actor."""
+    critic_learning_rate: float = 3e-4
+    """Adam step size of the critics."""
+    temperature_learning_rate: float = 3e-4
+    """Adam step size of the temperature's logarithm; 0 keeps the temperature."""
+    initial_temperature: float = 1.0
+    """Weight of the policy's entropy at the start."""
+    target_entropy_per_action: float = -0.5
+    """Entropy that the temperature aims at, per dimension of the action [nat]."""
+    entropy_backup: bool = True
+    """Whether the critics' targets contain the entropy."""
+    hidden: tuple[int, ...] = (256, 256)
+    """Widths of the hidden layers of actor and critics."""
+    architecture: Architecture = "relu"
+    """Form of the actor: "relu", or "avg", which AVG can take over."""
+    feature_epsilon: float = 1e-8
+    """With "avg": added in quadrature to the length that the last hidden layer is divided by."""
+    variance: Variance = "std"
+    """What the actor's second head is the logarithm of: "std", or "variance" as AVG's."""
+    normalize_observations: bool = False
+    """Bring observations to zero mean and unit variance by all that was seen so far."""
+    privileged: int = 0
+    """Length of what only the critics see (`Transition.privileged`); 0: nothing."""
+    replay_size: int = 1_000_000
+    """Transitions kept."""
+    demo_size: int = 200_000
+    """Demonstrated and corrected transitions kept."""
+    replay_dir: str = ""
+    """Folder that keeps the transitions on disk; empty: in memory, and in every checkpoint."""
+    device: str = "cpu"
+    """Where it computes: "cpu" or "cuda"."""
+
+    def __post_init__(self) -> None:
+        """Check ranges.
+
+        Raises:
+            ConfigError: a value is out of range.
+        """
+        name = type(self).__name__
+        for key in ("critics", "critic_steps_per_actor_step", "batch_size", "replay_size", "demo_size"):
+            if getattr(self, key) < 1:
+                raise ConfigError(f"{name}.{key} = {getattr(self, key)} must be at least 1")
+        for key in ("updates_per_step", "actor_learning_rate", "critic_learning_rate", "initial_temperature"):
+            if not getattr(self, key) > 0.0:
+                raise ConfigError(f"{name}.{key} = {getattr(self, key)} must be positive")
+        for key in ("discount", "target_rate", "demo_fraction"):
+            if not 0.0 <= getattr(self, key) <= 1.0:
+                raise ConfigError(f"{name}.{key} = {getattr(self, key)} must lie in [0, 1]")
+        for key in ("temperature_learning_rate", "learning_starts", "privileged"):
+            if getattr(self, key) < 0:
+                raise ConfigError(f"{name}.{key} = {getattr(self, key)} must not be negative")
+        if not 1 <= self.target_subset <= self.critics:
+            raise ConfigError(f"{name}.target_subset = {self.target_subset} must lie in [1, critics = {self.critics}]")
+        if not self.hidden or min(self.hidden) < 1:
+            raise ConfigError(f"{name}.hidden = {self.hidden} must name one width or more, each at least 1")
+
+
+class Batches(NamedTuple):
+    """The batches of one group, all on the device; (group, batch, ...)."""
+
+    state: Tensor
+    """What the actor sees, normalised."""
+    next_state: Tensor
+    critic_input: Tensor
+    """State, privileged observation, action."""
+    next_context: Tensor
+    """Next state and privileged observation."""
+    reward: Tensor
+    bootstrap: Tensor
+    """Discount, or 0 where the episode ended by itself."""
+    weight: Tensor
+
+
+class Rlpd:
+    """The learner. Feed it with `observe`, in single steps or batches; `update` then does what is due.
+
+    Args:
+        contract: of the task; gives the sizes and the action bounds, which must be finite.
+        config: settings.
+        seed: of weights, exploration, batches.
+
+    Raises:
+        ConfigError: an action has no bounds, or the device is not there.
+    """
+
+    def __init__(self, contract: Contract, config: RlpdConfig, seed: int) -> None:
+        self.contract, self.config, self.seed = contract, config, seed
+        self.rng = np.random.Generator(np.random.PCG64(seed))
+        self.device = open_device(config.device)
+        observations, actions = contract.num_observations * contract.history, contract.num_actions
+        self.low, self.high = action_bounds(contract)
+        if not np.all(np.isfinite(self.high - self.low)):
+            raise ConfigError(f"task '{contract.task}' has actions without bounds; give each action term low and high")
+        self.center, self.half = (self.low + self.high) / 2.0, (self.high - self.low) / 2.0
+        self.target_entropy = config.target_entropy_per_action * actions
+        head = (config.architecture, config.feature_epsilon, config.variance)
+        self.actor = SquashedActor(observations, config.hidden, actions, self.rng, *head).to(self.device)
+        width = observations + config.privileged + actions
+        form = (config.layer_norm, config.critic_activation, self.device)
+        self.critic = BatchedCritic(width, config.hidden, config.critics, self.rng, *form)
+        self.target = self.critic.parameters.clone()
+        self._target_layers = self.critic.view(self.target)
+        self.log_temperature = torch.tensor([math.log(config.initial_temperature)], device=self.device)
+        trained = torch.nn.Parameter(self.critic.parameters)
+        trained.grad, self.log_temperature.grad = self.critic.gradient, torch.zeros_like(self.log_temperature)
+        self.actor_optimizer = adam(list(self.actor.parameters()), config.actor_learning_rate)
+        self.critic_optimizer = adam([trained], config.critic_learning_rate)
+        self.temperature_optimizer = adam([self.log_temperature], config.temperature_learning_rate)
+        self.normalizer = RunningNormalizer(observations)
+        fields = transition_fields(observations, actions, config.privileged)
+        folders = [Path(config.replay_dir) / name if config.replay_dir else None for name in ("online", "demo")]
+        self.online = Replay(fields, config.replay_size, folders[0])
+        """What the policy and its corrections experienced."""
+        self.demos = Replay(fields, config.demo_size, folders[1])
+        """Demonstrations and corrections."""
+        self.steps, self.updates, self.rejected = 0, 0, 0
+        self._owed = 0.0
+        self._metrics: dict[str, float] = {}
+
+    @property
+    def pending(self) -> int:
+        """Steps of the critics that the promised ratio still asks for."""
+        return math.floor(self._owed + 1e-6)  # the sum of many fractions is not exact
+
+    def act(self, observation: Array, explore: bool = True) -> FloatArray:
+        """Actions for `observation` (..., num_observations), within the contract's bounds, (..., num_actions).
+
+        With `explore` drawn from the policy, and uniformly before `learning_starts`; without, the policy's mean.
+
+        Raises:
+            NonFiniteError: the observation is not finite.
+        """
+        array = np.asarray(observation, dtype=np.float64)
+        if not np.all(np.isfinite(array)):
+            raise NonFiniteError(f"the observation is not finite: {observation}")
+        shape = (*array.shape[:-1], self.center.size)
+        if explore and self.steps < self.config.learning_starts:
+            return self.rng.uniform(self.low, self.high, shape)
+        state = self._tensor(self._normalized(array)).reshape(-1, array.shape[-1])
+        with torch.no_grad():
+            if explore:
+                squashed = self.actor.draw(state, self._noise(state.shape[0]))[0].cpu().numpy().astype(np.float64)
+            else:
+                squashed = np.tanh(self.actor(state)[0].cpu().numpy().astype(np.float64))
+        return np.clip(self.center + self.half * squashed.reshape(shape), self.low, self.high)
+
+    def observe(self, transition: Transition) -> None:
+        """Keep one transition or a batch; those that are not finite are counted in `rejected` and left out.
+
+        Demonstrations go to `demos`, what the policy did to `online`, a person's corrections to both.
+
+        Raises:
+            ConfigError: the privileged observation is missing or has another length than `config.privileged`.
+            CheckpointError: the disk is full; nothing of this call is kept.
+        """
+        rows = self._rows(transition)
+        count = len(rows["reward"])
+        if count == 0:
+            return
+        if transition.source in ("demo", "intervention"):
+            self.demos.add(rows)
+        if transition.source != "demo":
+            self.online.add(rows)
+            self._count(count)
+        if self.config.normalize_observations:
+            self.normalizer.update_batch(np.asarray(rows["observation"], dtype=np.float64))
+
+    def _count(self, steps: int) -> None:
+        """Enter environment steps, and the updates that they ask for."""
+        self.steps += steps
+        self._owed += self.config.updates_per_step * min(steps, max(0, self.steps - self.config.learning_starts))
+
+    def _rows(self, transition: Transition) -> dict[str, Any]:
+        """The finite ones of a transition's steps, as the replay takes them."""
+        observation = np.atleast_2d(np.asarray(transition.observation, dtype=np.float32))
+        count = len(observation)
+        rows: dict[str, Any] = {
+            "observation": observation,
+            "next_observation": np.atleast_2d(np.asarray(transition.next_observation, dtype=np.float32)),
+            "action": np.atleast_2d(np.asarray(transition.action, dtype=np.float32)),
+            "reward": np.broadcast_to(np.asarray(transition.reward, dtype=np.float32), (count,)),
+            "weight": np.full(count, transition.weight, dtype=np.float32),
+            "terminated": np.broadcast_to(np.asarray(transition.terminated, dtype=np.uint8), (count,)),
+            "truncated": np.broadcast_to(np.asarray(transition.truncated, dtype=np.uint8), (count,)),
+            "source": np.full(count, SOURCES.index(transition.source), dtype=np.uint8),
+        }
+        if self.config.privileged:
+            given = np.zeros(0) if transition.privileged is None else np.asarray(transition.privileged)
+            if given.shape[-1] != self.config.privileged:
+                raise ConfigError(
+                    f"the critics expect {self.config.privileged} privileged numbers, "
+                    f"the transition has {given.shape[-1]}"
+                )
+            rows["privileged"] = np.broadcast_to(given.astype(np.float32), (count, self.config.privileged))
+        finite = np.ones(count, dtype=bool)
+        for name in ("observation", "next_observation", "action", "reward", "privileged"):
+            if name in rows:
+                finite &= np.isfinite(rows[name]).reshape(count, -1).all(axis=1)
+        self.rejected += count - int(finite.sum())
+        return rows if finite.all() else {name: array[finite] for name, array in rows.items()}
+
+    def update(self, limit: int | None = None) -> dict[str, float]:
+        """Do the groups of updates that are due, at most `limit` of them.
+
+        Returns:
+            Of the last group: critic_loss, value, entropy, temperature; and updates, rejected. Empty before the first.
+        """
+        group, done = self.config.critic_steps_per_actor_step, 0
+        while self.pending >= group and (limit is None or done < limit) and len(self.online) + len(self.demos):
+            self._owed -= group
+            self.learn()
+            done += 1
+        return self._metrics
+
+    def learn(self) -> None:
+        """One group of updates, whether due or not."""
+        config = self.config
+        with torch.no_grad():
+            batches = self._draw(config.critic_steps_per_actor_step)
+            # The actor stays as it is within the group, so that its next actions can all be computed at once.
+            following = batches.next_state.flatten(0, 1)
+            action, log_probability = self.actor.draw(following, self._noise(len(following)))
+            group = batches.reward.shape
+            next_input = torch.cat([batches.next_context, action.view(*group, -1)], dim=-1)
+            bonus = -float(self.log_temperature.exp()) * log_probability.view(group)
+            chosen = self._subsets(group[0])
+            for index in range(group[0]):
+                target = self._target(next_input[index], chosen[index])
+                if config.entropy_backup:
+                    target += bonus[index]
+                target = batches.reward[index] + batches.bootstrap[index] * target
+                error = self._critic_step(batches.critic_input[index], target, batches.weight[index])
+        self.updates += group[0]
+        value, entropy = self._actor_step(batches.state[-1], batches.critic_input[-1])
+        self._metrics = {
+            "critic_loss": float(error.square().mean()),
+            "value": value,
+            "entropy": entropy,
+            "temperature": float(self.log_temperature.exp()),
+            "updates": float(self.updates),
+            "rejected": float(self.rejected),
+        }
+
+    def _target(self, next_input: Tensor, chosen: Tensor) -> Tensor:
+        """Smallest value of the chosen moving-average critics, (batch,)."""
+        everyone = len(chosen) == self.config.critics
+        layers = self._target_layers if everyone else self.critic.subset(self._target_layers, chosen)
+        values, _ = self.critic.forward(next_input, layers)
+        return values[:, :, 0].amin(dim=0)
+
+    def _critic_step(self, inputs: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+        """One step of all critics on the mean of weight (q - target)^2; the errors, (critics, batch, 1)."""
+        values, run = self.critic.forward(inputs)
+        error = values - target[:, None]
+        self.critic.backward(run, error * (weight[:, None] * (2.0 / len(target))))
+        self.critic_optimizer.step()
+        self.target.lerp_(self.critic.parameters, self.config.target_rate)
+        return error
+
+    def _actor_step(self, state: Tensor, critic_input: Tensor) -> tuple[float, float]:
+        """One step of actor and temperature; the mean value and the entropy."""
+        batch, actions = len(state), self.center.size
+        action, log_probability = self.actor.draw(state, self._noise(batch))
+        with torch.no_grad():
+            inputs = torch.cat([critic_input[:, :-actions], action], dim=1)
+            values, run = self.critic.forward(inputs)
+            share = torch.full_like(values, 1.0 / (batch * self.config.critics))
+            if self.config.actor_objective == "min":
+                share = (values == values.amin(dim=0, keepdim=True)) / float(batch)
+            self.critic.backward(run, share, parameters=False)
+            slope = self.critic.input_gradient(run)
+            temperature = self.log_temperature.exp()
+        # The gradient of mean(alpha log pi - Q), with Q's part through the action.
+        loss = temperature * log_probability.mean() - (action * slope[:, -actions:]).sum()
+        self.actor_optimizer.zero_grad(set_to_none=False)
+        loss.backward()
+        self.actor_optimizer.step()
+        entropy = -float(log_probability.detach().mean())
+        if self.config.temperature_learning_rate > 0.0:
+            self.log_temperature.grad = temperature * (entropy - self.target_entropy)
+            self.temperature_optimizer.step()
+        return float((values * share).sum()), entropy
+
+    def _subsets(self, count: int) -> Tensor:
+        """For each of `count` steps the numbers of the critics in the target, without repetition, (count, subset)."""
+        config = self.config
+        if config.target_subset == config.critics:
+            order = np.broadcast_to(np.arange(config.critics), (count, config.critics)).copy()
+        else:
+            order = np.argsort(self.rng.random((count, config.critics)), axis=1)[:, : config.target_subset]
+        return torch.from_numpy(np.ascontiguousarray(order)).to(self.device)
+
+    def _draw(self, group: int) -> Batches:
+        """The batches of one group: each with its share of demonstrations."""
+        config = self.config
+        demos = round(config.demo_fraction * config.batch_size) if len(self.demos) else 0
+        demos = config.batch_size if not len(self.online) else demos
+        parts = [(self.demos, demos), (self.online, config.batch_size - demos)]
+        drawn = [
+            {
+                name: array.reshape(group, size, *array.shape[1:])
+                for name, array in source.sample(self.rng, group * size).items()
+            }
+            for source, size in parts
+            if size
+        ]
+        rows = {name: np.concatenate([part[name] for part in drawn], axis=1) for name in drawn[0]}
+        state, following = (self._tensor(self._normalized(rows[name])) for name in ("observation", "next_observation"))
+        action = self._tensor(np.clip((rows["action"] - self.center) / self.half, -1.0, 1.0))
+        privileged = [self._tensor(rows["privileged"])] if config.privileged else []
+        return Batches(
+            state=state,
+            next_state=following,
+            critic_input=torch.cat([state, *privileged, action], dim=-1),
+            next_context=torch.cat([following, *privileged], dim=-1),
+            reward=self._tensor(rows["reward"]),
+            bootstrap=self._tensor(config.discount * (1.0 - rows["terminated"])),
+            weight=self._tensor(rows["weight"]),
+        )
+
+    def _normalized(self, observation: Array) -> Array:
+        return self.normalizer.normalize(observation) if self.config.normalize_observations else observation
+
+    def _tensor(self, array: Array) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32)).to(self.device)
+
+    def _noise(self, count: int) -> Tensor:
+        """Standard normal numbers from the learner's own generator, (count, num_actions)."""
+        noise = self.rng.standard_normal((count, self.center.size), dtype=np.float32)
+        return torch.from_numpy(noise).to(self.device)
+
+    def flush(self) -> None:
+        """Wait until every observed transition is on the disk (with `replay_dir`)."""
+        self.online.flush()
+        self.demos.flush()
+
+    def save(self, folder: Path) -> None:
+        """Write a checkpoint: the policy, and all that an exact resume needs."""
+        actor = self.actor
+        network = {"leak": actor.leak, "normalize": actor.normalize, "epsilon": actor.epsilon}
+        settings = {key: value for key, value in dataclasses.asdict(self.config).items() if key != "replay_dir"}
+        config = {"kind": "mlp", "network": network, "learner": "rlpd", **settings}
+        scalars = {
+            "steps": self.steps,
+            "updates": self.updates,
+            "owed": self._owed,
+            "rejected": self.rejected,
+            "rng": self.rng.bit_generator.state,
+            "observation_count": self.normalizer.count,
+            "metrics": self._metrics,
+        }
+        with atomic_folder(folder) as fresh:
+            save_policy(fresh, self._policy_arrays(), self.contract, config, {"seed": self.seed, "steps": self.steps})
+            arrays = {
+                **to_arrays(self._tensors()),
+                "observation_mean": self.normalizer.mean,
+                "observation_variance": self.normalizer.variance,
+            }
+            save_arrays(fresh, "learner", arrays, {"config": config, "scalars": scalars})
+            for name, replay in (("replay", self.online), ("demonstrations", self.demos)):
+                save_arrays(fresh, name, replay.state(), {"layout": replay.layout()})
+
+    def load(self, folder: Path, keep_later: bool = False) -> None:
+        """Continue exactly where `save` left off.
+
+        Args:
+            folder: the checkpoint.
+            keep_later: keep the transitions that reached the disk after it; they count as steps, so that the updates
+                they ask for are made.
+
+        Raises:
+            CheckpointError: a file is missing or damaged, or of another configuration.
+            ContractMismatchError: the checkpoint is of another task or robot.
+        """
+        require_match(load_policy(folder).contract, self.contract, f"checkpoint {folder}")
+        stored, document = load_arrays(folder, "learner")
+        restore(self._tensors(), stored, folder)
+        try:
+            scalars = document["scalars"]
+            self.steps, self.updates = int(scalars["steps"]), int(scalars["updates"])
+            self._owed = float(scalars["owed"])
+            self.rejected, self._metrics = int(scalars["rejected"]), dict(scalars["metrics"])
+            self.rng.bit_generator.state = scalars["rng"]
+            self.normalizer.count = float(scalars["observation_count"])
+            self.normalizer.mean[:] = stored["observation_mean"]
+            self.normalizer.variance[:] = stored["observation_variance"]
+        except (KeyError, TypeError, ValueError) as error:
+            raise CheckpointError(f"{folder}: the learner's state lacks {error}. Use another checkpoint.") from error
+        for name, replay in (("replay", self.online), ("demonstrations", self.demos)):
+            state, _ = load_arrays(folder, name)
+            replay.restore(state, folder, keep_later)
+            if name == "replay":
+                self._count(replay.total - int(state["total"][0]))
+
+    def _tensors(self) -> dict[str, Tensor]:
+        """Every tensor of the state, by name; the tensors themselves, so that `load` can write into them."""
+        tensors = {f"actor.{name}": value.detach() for name, value in self.actor.named_parameters()}
+        tensors |= {"critic": self.critic.parameters, "target": self.target, "log_temperature": self.log_temperature}
+        tensors |= adam_arrays("actor_adam", self.actor_optimizer)
+        tensors |= adam_arrays("critic_adam", self.critic_optimizer)
+        return tensors | adam_arrays("temperature_adam", self.temperature_optimizer)
+
+    def _policy_arrays(self) -> dict[str, Any]:
+        """The deterministic policy, as robostack.policies.mlp reads it."""
+        normalized = self.config.normalize_observations
+        return {
+            "observation_mean": self.normalizer.mean if normalized else np.zeros_like(self.normalizer.mean),
+            "observation_scale": self.normalizer.scale() if normalized else np.ones_like(self.normalizer.mean),
+            "action_center": self.center,
+            "action_half": self.half,
+            "action_low": self.low,
+            "action_high": self.high,
+            **self.actor.policy_arrays(),
+        }
