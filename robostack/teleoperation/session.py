@@ -69,6 +69,7 @@ class OperatorSession:
         self._connected = False
         self._heard_s: float | None = None
         self._in_use = False
+        self._held_s = float("-inf")
         self._tried_s = float("-inf")
         self._problem = ""
 
@@ -144,8 +145,13 @@ class OperatorSession:
             return None
         self._problem = ""
         self._heard_s = max(command.capture_time_s, self._heard_s or command.capture_time_s)
-        if command.capture_time_s > now_s - self.coupling.config.command_age_max_s and not command.enabled:
-            self._in_use = False  # the operator is there and has let go: silence from now on harms nobody
+        fresh = command.capture_time_s > now_s - self.coupling.config.command_age_max_s
+        if command.enabled:
+            self._held_s = command.capture_time_s
+        elif fresh and command.capture_time_s > self._held_s:
+            # The operator is there and has let go: silence from now on harms nobody. A device that has lost its
+            # operator does not hold any more either, but it has no newer reading to say so.
+            self._in_use = False
         return command
 
     def _say(self) -> list[OperatorEvent]:

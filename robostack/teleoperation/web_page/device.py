@@ -13,6 +13,9 @@ from robostack.teleoperation.web_page.frames import FrameBoard
 from robostack.teleoperation.web_page.session import Session
 from robostack.teleoperation.web_page.thread import ServerThread
 
+HELP = "web page: open the address below, take control, and hold a control to move. STOP acts at once"
+"""How to use it, in one line."""
+
 
 class WebTeleoperator:
     """A web page behind the protocol `Teleoperator`, that can show pictures and status (`OperatorDisplay`).

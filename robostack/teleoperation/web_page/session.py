@@ -100,6 +100,7 @@ class Session:
         with self._lock:
             if self._control.owner is client:
                 self._control.connected = False
+                self._sequence += 1
 
     def take(self, client: Client) -> str:
         """Give the control to `client`; returns why not, or ""."""
@@ -120,6 +121,7 @@ class Session:
         with self._lock:
             if self._control.owner is client:
                 self._control.owner = self._control.reading = None
+                self._sequence += 1
 
     def accept(self, client: Client, given: Input) -> bool:
         """Take an input of `client`; returns whether it counts as its newest.
@@ -170,6 +172,7 @@ class Session:
         with self._lock:
             self._add_event(OperatorEvent.STOP)
             self._control.release_first = True
+            self._sequence += 1
             if self._control.reading is not None:
                 self._control.reading.enabled = False
         self.stop_event.set()
@@ -197,6 +200,9 @@ class Session:
             if control.reading is None:
                 return OperatorCommand(now_s, self._sequence, False, events=events)
             reading, enabled = control.reading, self._enabled(now_s)
+            if reading.enabled and not enabled:  # silent by now: another reading than the last one
+                reading.enabled = False
+                self._sequence += 1
             return OperatorCommand(
                 reading.received_s,
                 self._sequence,
