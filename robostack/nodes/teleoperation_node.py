@@ -97,12 +97,24 @@ class TeleoperationNode(ManagedNode):
         self._entities.append((self.destroy_publisher, self._events))
         if self.setup.episodes is not None:
             self._listen(String, "recorder_status", "status", self._on_recorder)
+        self._listen_for_stop()
         display = self.setup.session.device
         if isinstance(display, OperatorDisplay):
             for camera in self.setup.cameras:
                 take = _shower(display, camera, self._link)
                 self._listen(CompressedImage, f"{camera}/image_raw/compressed", "image", take)
         self._entities.append((self.destroy_timer, self.create_timer(self._period_s, self._tick)))
+
+    def _listen_for_stop(self) -> None:
+        """A device that can tell at once that its emergency stop was pressed makes the next period begin now."""
+        device: Any = self.setup.session.device
+        if hasattr(device, "on_stop"):
+            wake = self.create_guard_condition(self._tick)
+            self._entities.append((self.destroy_guard_condition, wake))
+            device.on_stop = wake.trigger
+        url = getattr(device, "url", "")
+        if url:
+            self.setup.say(f"open {url}")
 
     def activate(self) -> None:
         """Begin."""
