@@ -50,6 +50,19 @@ class PlacesObjects(Protocol):
         ...
 
 
+class ImageSource(Protocol):
+    """Cameras that look at one robot: `sim.camera_rendering.EngineCameras`, or physical ones."""
+
+    names: tuple[str, ...]
+    """Names of the cameras; their images are the blocks of the observation of that name."""
+    shape: tuple[int, int, int]
+    """Height, width and 3, the same for every camera."""
+
+    def read(self) -> dict[str, NDArray[np.uint8]]:
+        """The newest image of each camera, RGB, (height, width, 3)."""
+        ...
+
+
 class RobotEnv(gymnasium.Env[Any, Any]):
     """One robot doing one task.
 
@@ -61,17 +74,31 @@ class RobotEnv(gymnasium.Env[Any, Any]):
         plant: the robot under its tracking controller: one simulation, or a physical robot.
         dynamics: drawn from at every reset; None leaves the dynamics alone. Simulation only.
         seed: of the random numbers until `reset(seed=...)` says otherwise.
+        images: cameras to look through; observations are then dictionaries: "state", the vector, and the image of each
+            camera under its name.
 
     Raises:
         ConfigError: the plant holds several robots, or has no dynamics that can be set.
     """
 
-    def __init__(self, task: Task, plant: Plant, dynamics: Distribution | None = None, seed: int | None = None) -> None:
+    def __init__(
+        self,
+        task: Task,
+        plant: Plant,
+        dynamics: Distribution | None = None,
+        seed: int | None = None,
+        images: ImageSource | None = None,
+    ) -> None:
         if plant.batch_shape not in ((), (1,)):
             raise ConfigError(f"RobotEnv runs one robot, the plant holds {plant.batch_shape}; use RobotVectorEnv")
         self.task, self.plant, self.dynamics = task, plant, _require_settable(dynamics, plant)
         self.metadata = {"render_modes": []}
-        self.observation_space, self.action_space = box(task.observation), box(task.action)
+        self.images = images
+        self.observation_space: spaces.Space[Any] = box(task.observation)
+        if images is not None:
+            pictures = {name: spaces.Box(0, 255, images.shape, np.uint8) for name in images.names}
+            self.observation_space = spaces.Dict({"state": self.observation_space, **pictures})
+        self.action_space = box(task.action)
         self._low, self._high = bounds(task.action)
         self._checked = False
         self._action_shape = (*plant.batch_shape, len(self._low))
@@ -82,7 +109,7 @@ class RobotEnv(gymnasium.Env[Any, Any]):
         if seed is not None:
             self.np_random = np.random.default_rng(seed)
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[FloatArray, Info]:
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, Info]:
         """Start an episode: draw the dynamics, bring the robot to a start, draw a goal.
 
         Args:
@@ -106,10 +133,9 @@ class RobotEnv(gymnasium.Env[Any, Any]):
         if not self._checked:
             require_shapes(self.task, state, self._episode)
             self._checked = True
-        observation = self.task.observe(state, self._episode).reshape(-1)
-        return observation, {"success": False, "dynamics": drawn}
+        return self._observe(state), {"success": False, "dynamics": drawn}
 
-    def step(self, action: FloatArray) -> tuple[FloatArray, float, bool, bool, Info]:
+    def step(self, action: FloatArray) -> tuple[Any, float, bool, bool, Info]:
         """Act for one control period.
 
         Raises:
@@ -125,7 +151,7 @@ class RobotEnv(gymnasium.Env[Any, Any]):
         outcome, self._episode = task.judge(bounded, state, self._episode)
         self._state = state
         self._steps += 1
-        observation = task.observe(state, self._episode).reshape(-1)
+        observation = self._observe(state)
         # item() turns an array of one element, of shape (1,) or (), into a Python number.
         success = bool(outcome.success.item())
         terminated = bool(outcome.terminated.item()) or (success and task.ends_on_success)
@@ -141,6 +167,11 @@ class RobotEnv(gymnasium.Env[Any, Any]):
     def episode(self) -> Episode:
         """What the task remembers of this episode (goal, ...), in the plant's batch shape."""
         return self._episode
+
+    def _observe(self, state: RobotState) -> Any:
+        """The observation: a vector, or with cameras a dictionary."""
+        vector = self.task.observe(state, self._episode).reshape(-1)
+        return vector if self.images is None else {"state": vector, **self.images.read()}
 
     def _set_dynamics(self, options: dict[str, Any] | None) -> dict[str, float]:
         """Give the simulation its dynamics for one episode; returns them."""

@@ -8,7 +8,7 @@ from typing import overload
 import mujoco
 
 from hardware.errors import ConfigError
-from robostack.env import RobotEnv, RobotVectorEnv
+from robostack.env import ImageSource, RobotEnv, RobotVectorEnv
 from robostack.tasks.task import TASKS, Task
 from sim.impedance_actuators import with_impedance
 from sim.mujoco_engine import MujocoEngine
@@ -30,7 +30,8 @@ def simulate(task: Task, count: int = 1, threads: int = 1) -> SimulatedPlant:
     """
     if not task.spec.joints:
         raise ConfigError(
-            f"task '{task.name}' has no simulation of its own; it runs under: robostack launch {task.spec.name} --virtual"
+            f"task '{task.name}' has no simulation of its own; "
+            f"it runs under: robostack launch {task.spec.name} --virtual"
         )
     latency_max_s = max((entry.high for entry in task.dynamics if entry.name == "actuator/latency"), default=0.0)
     model: Path | mujoco.MjSpec = task.model
@@ -42,7 +43,12 @@ def simulate(task: Task, count: int = 1, threads: int = 1) -> SimulatedPlant:
 
 @overload
 def make_env(
-    task: str | Task, count: None = None, threads: int = 1, randomize: bool | Distribution = True, seed: int | None = 0
+    task: str | Task,
+    count: None = None,
+    threads: int = 1,
+    randomize: bool | Distribution = True,
+    seed: int | None = 0,
+    image_size: int | None = None,
 ) -> RobotEnv: ...
 
 
@@ -58,6 +64,7 @@ def make_env(
     threads: int = 1,
     randomize: bool | Distribution = True,
     seed: int | None = 0,
+    image_size: int | None = None,
 ) -> RobotEnv | RobotVectorEnv:
     """A task's environment in simulation.
 
@@ -68,8 +75,11 @@ def make_env(
         randomize: draw the dynamics that the task names uniformly between their bounds, or from this distribution;
             False keeps the model as it is.
         seed: of the random numbers; None draws one.
+        image_size: width and height of the images of the task's cameras [px], which are then observed too; a single
+            environment only. None: no images.
 
     Raises:
+        ConfigError: images of a task without cameras, or of many simulations, are asked for.
         UnknownNameError: there is no such task.
     """
     made = TASKS.load(task)() if isinstance(task, str) else task
@@ -80,5 +90,16 @@ def make_env(
     elif randomize and made.dynamics:
         dynamics = UniformDistribution(made.dynamics)
     if count is None:
-        return RobotEnv(made, plant, dynamics, seed)
+        return RobotEnv(made, plant, dynamics, seed, None if image_size is None else _cameras(made, plant, image_size))
+    if image_size is not None:
+        raise ConfigError("images are observed by single environments only; leave `count` or `image_size` out")
     return RobotVectorEnv(made, plant, dynamics, seed)
+
+
+def _cameras(task: Task, plant: SimulatedPlant, image_size: int) -> ImageSource:
+    """The cameras of a task."""
+    if not task.cameras or not isinstance(plant.engine, MujocoEngine):
+        raise ConfigError(f"task '{task.name}' has no cameras; leave `image_size` out")
+    from sim.camera_rendering import EngineCameras
+
+    return EngineCameras(plant.engine, task.cameras, image_size, image_size)

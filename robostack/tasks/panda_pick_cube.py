@@ -80,6 +80,7 @@ class PandaPickCube(Task):
         self.spec = impedance_spec(PANDA, config.impedance)
         self.control_period_s, self.timestep_s, self.episode_s = 0.1, 0.001, 10.0
         self.ends_on_success = True
+        self.cameras = ("front", "wrist")
         self.motion = ToolMotion(config.motion, self.control_period_s)
         self.action = self.motion.action
         frame = PANDA.base_frame

@@ -102,6 +102,9 @@ class Task(ABC):
     impedance: ImpedanceConfig | None = None
     """Gains of Cartesian impedance control, for a task whose references are tool poses; `spec` has its joint gains."""
 
+    cameras: tuple[str, ...] = ()
+    """Cameras of the model that a policy may look through, in order; images are observed only where asked for."""
+
     @abstractmethod
     def start(self, rng: np.random.Generator, count: int) -> Start:
         """Draw `count` states that episodes start from; arrays (count, num_joints)."""

@@ -1,4 +1,4 @@
-"""Picking a cube: the scripted policy succeeds from random starts, one at a time and in a batch; the reward is sparse."""
+"""Picking a cube: the scripted policy succeeds from random starts; rewards, limits and images are as documented."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def test_the_scripted_policy_picks_every_cube_in_a_batch() -> None:
     observation, _ = env.reset()
     ended, total = np.zeros(20, dtype=bool), np.zeros(20)
     for _ in range(40):
-        observation, reward, terminated, truncated, info = env.step(policy.act(observation))
+        observation, reward, terminated, truncated, _ = env.step(policy.act(observation))
         total += np.where(ended, 0.0, reward)
         ended |= terminated
         assert not truncated.any()
@@ -73,7 +73,7 @@ def test_the_target_stays_in_its_box_and_near_the_tool() -> None:
 def test_dense_reward_and_gripper_penalty() -> None:
     task = PandaPickCube(PandaPickCubeConfig(reward="dense", gripper_penalty=0.25))
     tool = task.motion.chain.forward(task.spec.default_position)[0]
-    cube = np.concatenate([tool + [0.0, 0.0, -0.1], [1.0, 0.0, 0.0, 0.0]])
+    cube = np.array([tool[0], tool[1], tool[2] - 0.1, 1.0, 0.0, 0.0, 0.0])
     state = RobotState(0.0, task.spec.default_position, np.zeros(8), objects={CUBE: cube})
     episode = task.begin(np.random.default_rng(0), state)
     episode["cube_start_m"] = cube[2] - 0.05
@@ -111,3 +111,18 @@ def test_a_turning_tool_has_one_more_action_and_still_picks() -> None:
         observation, _, terminated, _, _ = env.step(policy.act(observation))
         ended |= terminated
     assert ended.all()
+
+
+def test_images_are_observed_where_asked_for_and_show_the_cube() -> None:
+    env = make_env("panda-pick-cube", seed=4, image_size=48)
+    observation, _ = env.reset()
+    assert env.observation_space.contains(observation)
+    assert set(observation) == {"state", "front", "wrist"}
+    red = observation["front"].astype(int)
+    share = np.mean((red[..., 0] > 120) & (red[..., 0] > 2 * red[..., 1]))
+    assert 0.001 < share < 0.05  # the cube, and nothing else, is red
+    assert env.step(env.task.scripted().act(observation["state"]))[0]["wrist"].shape == (48, 48, 3)
+    with pytest.raises(ConfigError, match="single environments"):
+        make_env("panda-pick-cube", count=2, image_size=48)  # type: ignore[call-overload]
+    with pytest.raises(ConfigError, match="no cameras"):
+        make_env("ur5e-reach", image_size=48)
