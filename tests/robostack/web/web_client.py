@@ -104,9 +104,11 @@ def headers_of(device, **changes):
 
 @asynccontextmanager
 async def web_client(device, **options):
-    async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as http:
-        async with http.ws_connect(f"{base_of(device)}/socket", headers=headers_of(device), **options) as socket:
-            yield WebClient(socket)
+    async with (
+        aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as http,
+        http.ws_connect(f"{base_of(device)}/socket", headers=headers_of(device), **options) as socket,
+    ):
+        yield WebClient(socket)
 
 
 async def fetch(device, path, method="GET", ssl=True, **changes):
