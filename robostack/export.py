@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 
 from hardware.arrays import FloatArray
-from hardware.errors import CheckpointError, MissingExtraError
+from hardware.errors import CheckpointError
+from robostack import export_chunk
 from robostack.checkpoint import SavedPolicy, latest_checkpoint, load_policy, write_durable
+from robostack.export_chunk import Comparison
 from robostack.files import temporary_sibling
+from robostack.onnx_graph import Node, metadata_of, serialized
 from robostack.policies.mlp import MlpPolicy
 from robostack.policies.onnx_policy import OnnxPolicy
 
-OPSET = 18
-IR_VERSION = 9
-"""Version of the file format; older ones are read by every ONNX Runtime since 1.14."""
 TOLERANCE = 1e-4
 """Largest difference from the numpy policy, as a fraction of half the action range. float32 rounding gives 1e-6."""
 RANDOM_OBSERVATIONS = 512
@@ -42,7 +42,9 @@ def export_onnx(folder: Path, out: Path, recorded: FloatArray | None = None, tol
     """Export the policy of a checkpoint.
 
     The graph takes `obs` (batch, num_observations) and gives `actions` (batch, num_actions), both float32, with the
-    normaliser and the action bounds inside. Metadata: the contract, sha256 of the weights, the control period.
+    normaliser and the action bounds inside. That of a chunk policy takes `obs` (batch, past, num_observations) and
+    `noise` (batch, horizon, num_actions) and gives `actions` (batch, horizon, num_actions), with every step of the
+    drawing inside. Metadata: the contract, sha256 of the weights, the control period.
 
     Args:
         folder: checkpoint or run folder.
@@ -56,13 +58,11 @@ def export_onnx(folder: Path, out: Path, recorded: FloatArray | None = None, tol
     """
     folder = latest_checkpoint(folder)
     saved = load_policy(folder)
-    policy = MlpPolicy(saved)
-    blob = _model(saved, policy)
+    blob, compare = (export_chunk.graph if saved.config.get("kind") == "chunk" else _graph)(saved, recorded)
     draft = temporary_sibling(out)
     write_durable(draft, blob)
     try:
-        observations = _observations(policy, recorded)
-        error = _largest_difference(policy, OnnxPolicy(draft), observations)
+        error, count = compare(draft)
         if not error <= tolerance:
             raise CheckpointError(
                 f"the exported network differs from {folder} by {error:.2e} of half the action range, "
@@ -71,7 +71,22 @@ def export_onnx(folder: Path, out: Path, recorded: FloatArray | None = None, tol
         draft.replace(out)
     finally:
         draft.unlink(missing_ok=True)
-    return Exported(out, error, len(observations), saved.sha256)
+    return Exported(out, error, count, saved.sha256)
+
+
+def _graph(saved: SavedPolicy, recorded: FloatArray | None) -> tuple[bytes, Comparison]:
+    """The serialised graph of a policy of kind "mlp", and what compares the file with it."""
+    policy = MlpPolicy(saved)
+    constants: dict[str, Any] = {}
+    sizes = {"obs": policy.mean.size, "actions": policy.low.size}
+    obs, actions = ({name: ("batch", size)} for name, size in sizes.items())
+    blob = serialized(list(_nodes(policy, constants)), constants, obs, actions, metadata_of(saved))
+    observations = _observations(policy, recorded)
+
+    def compare(path: Path) -> tuple[float, int]:
+        return _largest_difference(policy, OnnxPolicy(path), observations), len(observations)
+
+    return blob, compare
 
 
 def _observations(policy: MlpPolicy, recorded: FloatArray | None) -> FloatArray:
@@ -88,31 +103,7 @@ def _largest_difference(policy: MlpPolicy, exported: OnnxPolicy, observations: F
     return float(max(batch.max(), single.max()))
 
 
-def _model(saved: SavedPolicy, policy: MlpPolicy) -> bytes:
-    """The serialised graph."""
-    try:
-        import onnx
-        from onnx import TensorProto, helper, numpy_helper
-    except ImportError as error:
-        raise MissingExtraError("onnx", "onnx", "exporting a policy") from error
-    constants: dict[str, Any] = {}
-    nodes = [
-        helper.make_node(operator, inputs, [output], **attributes)
-        for operator, inputs, output, attributes in _nodes(policy, constants)
-    ]
-    sizes = {"obs": policy.mean.size, "actions": policy.low.size}
-    obs, actions = (helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", sizes[name]]) for name in sizes)
-    initializers = [numpy_helper.from_array(value, name) for name, value in constants.items()]
-    graph = helper.make_graph(nodes, "policy", [obs], [actions], initializers)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], producer_name="robostack")
-    model.ir_version = IR_VERSION
-    helper.set_model_props(model, _metadata(saved))
-    onnx.checker.check_model(model, full_check=True)
-    blob: bytes = model.SerializeToString()
-    return blob
-
-
-def _nodes(policy: MlpPolicy, constants: dict[str, Any]) -> Iterator[tuple[str, list[str], str, dict[str, Any]]]:
+def _nodes(policy: MlpPolicy, constants: dict[str, Any]) -> Iterator[Node]:
     """Operator, inputs, output and attributes of each node of MlpPolicy.act; fills `constants`."""
 
     def constant(name: str, value: Any) -> str:
@@ -146,23 +137,3 @@ def _nodes(policy: MlpPolicy, constants: dict[str, Any]) -> Iterator[tuple[str, 
     yield "Add", ["scaled", constant("action_center", policy.center)], "mapped", {}
     yield "Max", ["mapped", constant("action_low", policy.low)], "above", {}
     yield "Min", ["above", constant("action_high", policy.high)], "actions", {}
-
-
-def _metadata(saved: SavedPolicy) -> dict[str, str]:
-    """Everything a runner needs, and the lists by the names that other deployers read."""
-    contract = saved.contract
-
-    def joined(values: Any) -> str:
-        return ",".join(str(value) for value in values)
-
-    return {
-        "contract": contract.to_json(),
-        "sha256": saved.sha256,
-        "control_period_s": repr(contract.control_period_s),
-        "joint_names": joined(contract.joint_names),
-        "joint_stiffness": joined(contract.stiffness),
-        "joint_damping": joined(contract.damping),
-        "default_joint_pos": joined(contract.default_position),
-        "observation_names": joined(term.name for term in contract.observation),
-        "action_scale": joined(term.scale for term in contract.action for _ in term.elements),
-    }

@@ -70,8 +70,8 @@ def _open(source: str, task_name: str | None) -> tuple[Task, Policy]:
     from hardware.errors import ConfigError
     from robostack.checkpoint import latest_checkpoint, load_policy
     from robostack.contract import contract_of
-    from robostack.policies import mlp
-    from robostack.policies.onnx_policy import OnnxPolicy
+    from robostack.policies.onnx_file import OnnxFile
+    from robostack.policies.opening import open_policy
     from robostack.tasks.task import TASKS
 
     if source == "scripted":
@@ -83,12 +83,11 @@ def _open(source: str, task_name: str | None) -> tuple[Task, Policy]:
             raise ConfigError(f"task '{task_name}' has no scripted policy")
         return task, scripted
     if source.endswith(".onnx"):
-        exported = OnnxPolicy(Path(source))
-        task = TASKS.load(task_name or exported.contract.task)()
-        return task, OnnxPolicy(Path(source), contract_of(task))
-    folder = latest_checkpoint(Path(source))
-    task = TASKS.load(task_name or load_policy(folder).contract.task)()
-    return task, mlp.load_policy(folder, contract_of(task))
+        trained = OnnxFile(Path(source)).contract
+    else:
+        trained = load_policy(latest_checkpoint(Path(source))).contract
+    task = TASKS.load(task_name or trained.task)()
+    return task, open_policy(Path(source), contract_of(task))
 
 
 def _singles(figures: dict[str, Any]) -> list[str]:

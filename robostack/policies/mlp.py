@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -101,9 +101,15 @@ def load_policy(folder: Path, offered: Contract | None = None) -> Policy:
     saved = read_policy(folder)
     if offered is not None:
         require_match(saved.contract, offered, f"policy {folder}")
-    kinds: dict[str, Any] = {"mlp": MlpPolicy}
+    kinds: dict[str, Callable[[SavedPolicy], Policy]] = {"mlp": MlpPolicy, "chunk": _chunked}
     kind = saved.config.get("kind")
     if kind not in kinds:
         raise CheckpointError(f"{folder}: policy of kind {kind!r}; this version runs {', '.join(kinds)}.")
-    policy: Policy = kinds[kind](saved)
-    return policy
+    return kinds[kind](saved)
+
+
+def _chunked(saved: SavedPolicy) -> Policy:
+    from robostack.policies.chunk_network import ChunkNetwork
+    from robostack.policies.chunked import ChunkedPolicy
+
+    return ChunkedPolicy(ChunkNetwork(saved))

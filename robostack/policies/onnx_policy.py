@@ -3,50 +3,35 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from hardware.arrays import Array, FloatArray
-from hardware.errors import CheckpointError, MissingExtraError, NonFiniteError
-from robostack.contract import Contract, contract_from_json, require_match
+from hardware.errors import CheckpointError, NonFiniteError
+from robostack.contract import Contract
+from robostack.policies.onnx_file import OnnxFile
 
 
 class OnnxPolicy:
     """One session; input `obs` (batch, num_observations), output `actions` (batch, num_actions), both float32.
 
     Args:
-        path: the file that `robostack.export.export_onnx` wrote.
+        source: the file that `robostack.export.export_onnx` wrote, or that file opened.
         offered: contract of the robot and task at hand; None: not checked.
 
     Raises:
         MissingExtraError: ONNX Runtime is not installed.
-        CheckpointError: the file is missing, damaged, or carries no contract.
+        CheckpointError: the file is missing, damaged, of another kind, or carries no contract.
         ContractMismatchError: the policy was trained for another robot or task.
     """
 
-    def __init__(self, path: Path, offered: Contract | None = None) -> None:
-        try:
-            import onnxruntime
-        except ImportError as error:
-            raise MissingExtraError("onnxruntime", "onnx", "running an ONNX policy") from error
-        options = onnxruntime.SessionOptions()
-        # More threads only wake each other up for a network of this size, and compete with the control loop.
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        try:
-            self._session: Any = onnxruntime.InferenceSession(
-                Path(path).read_bytes(), options, providers=["CPUExecutionProvider"]
-            )
-        except Exception as error:  # ONNX Runtime's errors share no narrower base
-            raise CheckpointError(f"{path} is not a readable ONNX policy ({error}). Export it again.") from error
-        self.metadata: dict[str, str] = dict(self._session.get_modelmeta().custom_metadata_map)
-        if "contract" not in self.metadata:
-            raise CheckpointError(f"{path} carries no contract. Export it with: robostack export POLICY")
-        self.contract = contract_from_json(self.metadata["contract"], str(path))
+    def __init__(self, source: Path | OnnxFile, offered: Contract | None = None) -> None:
+        file = source if isinstance(source, OnnxFile) else OnnxFile(source, offered)
+        if file.kind != "mlp":
+            raise CheckpointError(f"{file.path} holds a policy of kind '{file.kind}'; open it with open_policy")
+        self._session, self.metadata, self.contract = file.session, file.metadata, file.contract
         self.period_s = self.contract.control_period_s
         """Time between two actions [s]."""
-        if offered is not None:
-            require_match(self.contract, offered, f"policy {path}")
 
     def reset(self) -> None:
         """There is no memory."""

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from hardware.errors import CheckpointError, ContractMismatchError, MissingExtraError, NonFiniteError
-from robostack import export
+from robostack import export, onnx_graph
 from robostack.checkpoint import load_policy as read
 from robostack.contract import contract_of
 from robostack.learning.avg import Avg, AvgConfig
@@ -129,7 +129,7 @@ def test_unreadable_onnx_files_are_refused(tmp_path):
     values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1]) for name in ("obs", "actions")]
     graph = helper.make_graph([helper.make_node("Abs", ["obs"], ["actions"])], "g", values[:1], values[1:])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)])
-    model.ir_version = export.IR_VERSION
+    model.ir_version = onnx_graph.IR_VERSION
     onnx.save(model, tmp_path / "foreign.onnx")
     with pytest.raises(CheckpointError, match="no contract"):
         OnnxPolicy(tmp_path / "foreign.onnx")

@@ -1,0 +1,1 @@
+"""Imitation: policies that compute chunks of actions, learned from demonstrations on disk."""
