@@ -15,9 +15,7 @@ from robostack.cli.launch import given_values, options_type
 from robostack.launching.cameras import CAMERAS_ARGUMENT, camera_nodes
 from robostack.launching.description import Argument, NodeSpec, ProcessSpec
 from robostack.launching.finder import launch_files, load_launch
-
-_NOT_HERE = ("policy", "task", "episodes", "seed", "to_start", "pause_s", "results_path")
-"""Arguments of a launch file that only concern a policy."""
+from robostack.launching.robot_launch import robot_launch
 
 
 def robot_of(arguments: Sequence[str], verb: str) -> tuple[str, list[str]]:
@@ -46,7 +44,9 @@ def foreground_options(robot: str, extra: Sequence[tuple[str, Any, Any]], summar
 
 
 def _arguments(robot: str) -> tuple[Argument, ...]:
-    arguments = [argument for argument in load_launch(robot).arguments if argument.name not in _NOT_HERE]
+    """Those of the launch file but for what only concerns a policy, and the cameras."""
+    bare, full = ({argument.name for argument in robot_launch(robot, task).arguments} for task in ("", "any"))
+    arguments = [argument for argument in load_launch(robot).arguments if argument.name not in full - bare]
     if not any(argument.name == CAMERAS_ARGUMENT.name for argument in arguments):
         arguments.append(CAMERAS_ARGUMENT)
     return tuple(arguments)

@@ -22,10 +22,10 @@ from controllers.histogram import DurationHistogram
 from hardware.errors import ConfigError
 from hardware.robot import RobotEntry
 from hardware.teleoperator import OperatorDisplay, OperatorEvent
+from robostack.nodes.driver_link import DriverLink
 from robostack.nodes.lifecycle import ManagedNode
 from robostack.nodes.messages import stamp_to_ns
 from robostack.nodes.qos import qos
-from robostack.nodes.robot_link import RobotLink
 from robostack.teleoperation.episodes import EpisodeChange, Episodes, Phase
 from robostack.teleoperation.session import OperatorSession, SessionStep
 
@@ -74,7 +74,7 @@ class TeleoperationNode(ManagedNode):
         self.lateness = DurationHistogram()
         """How late the periods began."""
         self._period_s = 1.0 / setup.session.coupling.config.rate_hz
-        self._link: RobotLink | None = None
+        self._link: DriverLink | None = None
         self._entities: list[tuple[Any, Any]] = []
         self._opened_s = self._next_s = self._shown_s = 0.0
         self._periods = 0
@@ -92,7 +92,7 @@ class TeleoperationNode(ManagedNode):
             DeviceError: the device is not there.
         """
         self.setup.session.connect()
-        self._link = RobotLink(self, self.setup.entry.spec, self.setup.state_age_max_s)
+        self._link = DriverLink(self, self.setup.entry.spec, self.setup.state_age_max_s)
         self._events = self.create_publisher(String, "episode_events", qos("events", "publisher"))
         self._entities.append((self.destroy_publisher, self._events))
         if self.setup.episodes is not None:
@@ -163,7 +163,7 @@ class TeleoperationNode(ManagedNode):
             self._shown_s = now_s
             self._show(link, now_s)
 
-    def _act(self, link: RobotLink, step: SessionStep, now_s: float) -> None:
+    def _act(self, link: DriverLink, step: SessionStep, now_s: float) -> None:
         """What reaches the robot."""
         link.serve(now_s)
         if step.stop:
@@ -176,7 +176,7 @@ class TeleoperationNode(ManagedNode):
         if OperatorEvent.RESET in step.events and not step.stop:
             link.reset()
 
-    def _direct(self, link: RobotLink, step: SessionStep, obstacle: str, now_s: float) -> None:
+    def _direct(self, link: DriverLink, step: SessionStep, obstacle: str, now_s: float) -> None:
         """Episodes, and the end of the session."""
         episodes = self.setup.episodes
         if episodes is not None:
@@ -190,7 +190,7 @@ class TeleoperationNode(ManagedNode):
         if gone:
             self._fail(f"{gone} has ended; see its output above")
 
-    def _obstacle(self, link: RobotLink, now_s: float) -> str:
+    def _obstacle(self, link: DriverLink, now_s: float) -> str:
         """Why the robot cannot be moved or recorded; fails once the wait at the beginning is too long."""
         obstacle = link.obstacle()
         if not obstacle and self.setup.episodes is not None and not self._events.get_subscription_count():
@@ -251,7 +251,7 @@ class TeleoperationNode(ManagedNode):
         on_time = self._periods > 1 and now_s < self._next_s + self._period_s
         self._next_s = (self._next_s if on_time else now_s) + self._period_s
 
-    def _show(self, link: RobotLink, now_s: float) -> None:
+    def _show(self, link: DriverLink, now_s: float) -> None:
         episodes = self.setup.episodes
         recording = episodes is not None and episodes.phase is Phase.RECORD
         status: dict[str, object] = {
@@ -279,7 +279,7 @@ class TeleoperationNode(ManagedNode):
         self.finish(1)
 
 
-def _shower(display: OperatorDisplay, camera: str, link: RobotLink) -> Callable[[CompressedImage], None]:
+def _shower(display: OperatorDisplay, camera: str, link: DriverLink) -> Callable[[CompressedImage], None]:
     """Hands the images of one camera to a display."""
 
     def take(message: CompressedImage) -> None:
