@@ -37,6 +37,8 @@ class TrainOptions:
     """Control steps to learn from."""
     seed: int = 0
     """Of the initial weights, exploration and the environment."""
+    simulations: int = 0
+    """Simulations stepped together, for learners that take batches; 0: as many as suit the learner."""
     fixed_dynamics: bool = False
     """Train with the nominal dynamics instead of randomised ones."""
     checkpoint_every: int = 5_000
@@ -62,6 +64,7 @@ def main(arguments: list[str]) -> int:
         steps=options.steps,
         seed=options.seed,
         randomize=not options.fixed_dynamics,
+        simulations=options.simulations,
         checkpoint_every=options.checkpoint_every,
         settings=settings(options.set),
     )

@@ -77,6 +77,8 @@ class LearnerEntry:
     """"module:Class" of its configuration, a frozen dataclass with defaults."""
     summary: str
     """One line for `robostack list learners`."""
+    simulations: int = 0
+    """Simulations stepped together for it if nothing else is asked for; 0: it takes no batches, one step at a time."""
     extra: str | None = None
     """Optional extra it needs ("train"); None: works with the base install."""
 

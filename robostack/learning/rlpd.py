@@ -34,6 +34,7 @@ LEARNER = LearnerEntry(
     learner="robostack.learning.rlpd:Rlpd",
     config="robostack.learning.rlpd:RlpdConfig",
     summary="RLPD: ensemble critics, many updates per step, demonstrations and interventions in every batch",
+    simulations=8,
     extra="train",
 )
 

@@ -15,6 +15,7 @@ LEARNER = LearnerEntry(
     learner="robostack.learning.rlpd:Rlpd",
     config="robostack.learning.sac:SacConfig",
     summary="Soft actor-critic: two critics, replay, one update per step",
+    simulations=8,
     extra="train",
 )
 

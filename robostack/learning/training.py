@@ -1,4 +1,4 @@
-"""The training loop of learners that learn from each step at once, on one environment.
+"""The training loop, on one environment or on many simulations stepped together.
 
 A run folder holds `config.yaml` (resolved), `progress.jsonl` (one line per report), and `checkpoints/<steps>` (written
 atomically). A run may be killed at any time; resumed, it goes on from its newest readable checkpoint. The learner then
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import shutil
 import time
 from collections import deque
@@ -25,10 +26,10 @@ from hardware.errors import CheckpointError, ConfigError
 from hardware.registry import load_object
 from robostack.checkpoint import atomic_folder, checkpoints, write_durable
 from robostack.contract import contract_of
-from robostack.env import RobotEnv
-from robostack.evaluation import evaluate_env, final_error_mm
+from robostack.evaluation import evaluate_env
 from robostack.files import append_line, write_text
-from robostack.learning.learner import LEARNERS, Learner, Transition
+from robostack.learning.experience import Ended, Experience, SingleExperience, many
+from robostack.learning.learner import LEARNERS, Learner
 from robostack.learning.presets import recommended
 from robostack.make import make_env
 
@@ -55,6 +56,8 @@ class TrainConfig:
     """Of the initial weights, exploration and the environment."""
     randomize: bool = True
     """Draw the dynamics anew for each episode."""
+    simulations: int = 0
+    """Simulations stepped together, for learners that take batches; 0: as many as suit the learner."""
     checkpoint_every: int = 5_000
     """Steps between checkpoints; there is always one at the end."""
     keep: int = 3
@@ -149,10 +152,8 @@ class _Run:
         self.config, self.on_progress = config, on_progress
         self.folder = config.output_dir
         self.steps, self.episodes, self.spent_s = 0, 0, 0.0
-        self.env: RobotEnv = make_env(config.task, randomize=config.randomize, seed=config.seed)
-        entry = LEARNERS.load(config.learner)
-        self.learner: Learner = entry.open(contract_of(self.env.task), learner_config(config), config.seed)
-        self.recent: deque[tuple[bool, float | None, float]] = deque(maxlen=WINDOW)
+        self.learner, self.experience = _open(config)
+        self.recent: deque[Ended] = deque(maxlen=WINDOW)
         self.evaluated: dict[str, Any] = {}
         self._restore()
         self._writer = _tensorboard(self.folder)
@@ -173,7 +174,7 @@ class _Run:
             self.steps, self.episodes = int(counters["steps"]), int(counters["episodes"])
             self.spent_s = float(counters["wall_s"])
             # Not the episodes of before once more.
-            self.env.reset(seed=self.config.seed + self.steps)
+            self.experience.start(seed=self.config.seed + self.steps)
             break
         path = self.folder / PROGRESS
         if path.is_file():
@@ -181,30 +182,27 @@ class _Run:
 
     def loop(self) -> Path:
         """Learn until the number of steps is reached; returns the last checkpoint."""
-        config, env, learner = self.config, self.env, self.learner
+        config, experience = self.config, self.experience
         started_s, begun = time.monotonic(), self.steps
-        observation, _ = env.reset()
-        total = 0.0
+        experience.start()
         while self.steps < config.steps:
-            action = learner.act(observation)
-            following, reward, terminated, truncated, info = env.step(action)
-            learner.observe(Transition(observation, action, reward, following, terminated, truncated))
-            metrics = learner.update()
-            observation, total = following, total + reward
-            self.steps += 1
-            if terminated or truncated:
-                self.episodes += 1
-                self.recent.append((bool(info["success"]), final_error_mm(env), total))
-                observation, _ = env.reset()
-                total = 0.0
+            ended = experience.step()
+            metrics = self.learner.update()
+            self.steps += experience.count
+            self.episodes += len(ended)
+            self.recent.extend(ended)
             wall_s = time.monotonic() - started_s
-            if config.evaluate_every > 0 and self.steps % config.evaluate_every == 0:
+            if self._due(config.evaluate_every):
                 self._evaluate()
-            if self.steps % config.report_every == 0:
+            if self._due(config.report_every):
                 self._report(dict(metrics), (self.steps - begun) / max(wall_s, 1e-9), self.spent_s + wall_s)
-            if self.steps % config.checkpoint_every == 0 and self.steps < config.steps:
+            if self._due(config.checkpoint_every) and self.steps < config.steps:
                 self._checkpoint(self.spent_s + wall_s)
         return self._checkpoint(self.spent_s + time.monotonic() - started_s)
+
+    def _due(self, every: int) -> bool:
+        """Whether a multiple of `every` was reached or passed by the last step of all simulations."""
+        return every > 0 and self.steps // every > (self.steps - self.experience.count) // every
 
     def _evaluate(self) -> None:
         """Judge the policy as it would be exported."""
@@ -213,15 +211,15 @@ class _Run:
         self.evaluated = evaluate_env(env, _WithoutExploration(self.learner), self.config.evaluate_episodes).figures()
 
     def _report(self, metrics: dict[str, float], rate: float, wall_s: float) -> None:
-        errors = [error for _, error, _ in self.recent if error is not None]
+        errors = [ended.error_mm for ended in self.recent if ended.error_mm is not None]
         progress = Progress(
             steps=self.steps,
             episodes=self.episodes,
             success=self.evaluated.get("success", 0.0),
             final_error_mm=self.evaluated.get("final_error_mm"),
-            training_success=float(np.mean([success for success, _, _ in self.recent])) if self.recent else 0.0,
+            training_success=float(np.mean([ended.success for ended in self.recent])) if self.recent else 0.0,
             training_error_mm=float(np.median(errors)) if errors else None,
-            episode_return=float(np.mean([total for _, _, total in self.recent])) if self.recent else 0.0,
+            episode_return=float(np.mean([ended.total for ended in self.recent])) if self.recent else 0.0,
             steps_per_s=rate,
             wall_s=wall_s,
             metrics=metrics,
@@ -245,6 +243,22 @@ class _Run:
         for old in checkpoints(self.folder)[: -self.config.keep]:
             _remove(old)
         return folder
+
+
+def _open(config: TrainConfig) -> tuple[Learner, Experience]:
+    """The run's learner, and where its steps come from."""
+    entry = LEARNERS.load(config.learner)
+    count = config.simulations or entry.simulations
+    if count <= 1:
+        env = make_env(config.task, randomize=config.randomize, seed=config.seed)
+        learner = entry.open(contract_of(env.task), learner_config(config), config.seed)
+        return learner, SingleExperience(env, learner)
+    if entry.simulations == 0:
+        raise ConfigError(f"'{config.learner}' learns from one step at a time; leave --simulations out")
+    threads = min(count, os.cpu_count() or 1)
+    envs = make_env(config.task, count, threads, randomize=config.randomize, seed=config.seed)
+    learner = entry.open(contract_of(envs.task), learner_config(config), config.seed)
+    return learner, many(envs, learner)
 
 
 class _WithoutExploration:

@@ -1,0 +1,140 @@
+"""Where a learner's steps come from: one environment, or many simulations stepped together."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from gymnasium.vector import VectorEnv
+from numpy.typing import NDArray
+
+from hardware.arrays import FloatArray
+from robostack.env import RobotEnv, RobotVectorEnv
+from robostack.evaluation import final_error_mm
+from robostack.learning.learner import Learner, Transition
+from sim.dynamics import DynamicsParameter
+
+
+class Ended(NamedTuple):
+    """An episode that ended."""
+
+    success: bool
+    """Whether the task was accomplished at its end."""
+    error_mm: float | None
+    """Distance from the goal at its end [mm]; None where the task has none, or many simulations step together."""
+    total: float
+    """Sum of its rewards."""
+
+
+class Experience(Protocol):
+    """A stream of steps that the learner acts in and observes."""
+
+    count: int
+    """Environment steps per call of `step`."""
+
+    def start(self, seed: int | None = None) -> None:
+        """Start new episodes; with `seed`, of all further random numbers."""
+        ...
+
+    def step(self) -> list[Ended]:
+        """Let the learner act and observe once in each simulation; the episodes that ended with that."""
+        ...
+
+
+class SingleExperience:
+    """One environment."""
+
+    count = 1
+
+    def __init__(self, env: RobotEnv, learner: Learner) -> None:
+        self.env, self.learner = env, learner
+        self._observation: FloatArray | None = None
+        self._total = 0.0
+
+    def start(self, seed: int | None = None) -> None:
+        """As `Experience.start`."""
+        self._observation, _ = self.env.reset(seed=seed)
+        self._total = 0.0
+
+    def step(self) -> list[Ended]:
+        """As `Experience.step`."""
+        action = self.learner.act(self._observation)
+        following, reward, terminated, truncated, info = self.env.step(action)
+        self.learner.observe(Transition(self._observation, action, reward, following, terminated, truncated))
+        self._observation, self._total = following, self._total + reward
+        if not (terminated or truncated):
+            return []
+        ended = Ended(bool(info["success"]), final_error_mm(self.env), self._total)
+        self.start()
+        return [ended]
+
+
+class VectorExperience:
+    """Many simulations, which restart within the step that ends their episode (`AutoresetMode.SAME_STEP`).
+
+    Args:
+        env: the simulations; of this package, or any of Gymnasium's.
+        learner: takes batches.
+        dynamics: parameters that the critic is shown, scaled from their bounds to [-1, 1]; empty: none.
+    """
+
+    def __init__(
+        self, env: VectorEnv[Any, Any, Any], learner: Learner, dynamics: tuple[DynamicsParameter, ...] = ()
+    ) -> None:
+        self.env, self.learner, self.dynamics = env, learner, dynamics
+        self.count = env.num_envs
+        self._observation: FloatArray | None = None
+        self._totals = np.zeros(self.count)
+
+    def start(self, seed: int | None = None) -> None:
+        """As `Experience.start`."""
+        self._observation, _ = self.env.reset(seed=seed)
+        self._totals[:] = 0.0
+
+    def step(self) -> list[Ended]:
+        """As `Experience.step`."""
+        action = self.learner.act(self._observation)
+        following, reward, terminated, truncated, info = self.env.step(action)
+        final = _final(info, following)
+        privileged = self._privileged(info)
+        self.learner.observe(
+            Transition(self._observation, action, reward, final, terminated, truncated, privileged=privileged)
+        )
+        self._observation = following
+        self._totals += reward
+        over = np.flatnonzero(terminated | truncated)
+        success = info.get("success", np.zeros(self.count, dtype=np.bool_))
+        ended = [Ended(bool(success[index]), None, float(self._totals[index])) for index in over]
+        self._totals[over] = 0.0
+        return ended
+
+    def _privileged(self, info: dict[str, Any]) -> FloatArray | None:
+        """The dynamics in force during the step, (count, len(dynamics))."""
+        if not self.dynamics:
+            return None
+        values: dict[str, NDArray[Any]] = info.get("dynamics", {})
+        columns = [
+            2.0 * (values.get(entry.name, np.full(self.count, entry.nominal)) - entry.low) / (entry.high - entry.low)
+            - 1.0
+            for entry in self.dynamics
+        ]
+        return np.stack(columns, axis=1)
+
+
+def _final(info: dict[str, Any], following: FloatArray) -> FloatArray:
+    """The observations that the actions led to, also where an episode ended and another began."""
+    final = info.get("final_obs")
+    if final is None:
+        return following
+    if final.dtype != object:
+        return np.asarray(final)
+    led_to = following.copy()
+    for index in np.flatnonzero(info["_final_obs"]):
+        led_to[index] = final[index]
+    return led_to
+
+
+def many(env: RobotVectorEnv, learner: Learner) -> VectorExperience:
+    """The experience of `learner` in `env`; its critic is shown the dynamics where its settings ask for that."""
+    shown = getattr(getattr(learner, "config", None), "privileged", 0)
+    return VectorExperience(env, learner, env.task.dynamics if shown else ())
