@@ -5,8 +5,9 @@ counts) and measurements out. Whether a set-point is stale is decided in the loo
 stopped on every way out of this process, before ROS is.
 
 Publishes `joint_states`, `tool_pose` (robots with a tool), `imu/data` (legged robots), `odom` (robots on wheels),
-`contacts` (robots that feel their surroundings), `diagnostics` and, latched, `robot_spec`. Subscribes `joint_trajectory`, one point per message, or `cmd_vel`, from one
-sender at a time (`header.frame_id`). Services `~/stop`, `~/reset`.
+`contacts` (robots that feel their surroundings), `diagnostics` and, latched, `robot_spec`. Subscribes
+`joint_trajectory`, one point per message, or `cmd_vel`, from one sender at a time (`header.frame_id`). Services
+`~/stop`, `~/reset`.
 
 For recorders, and only while one listens, also `requested_command` and `executed_command`: what the controller asked
 for and what the safety filter let through, with the stamp of the state they answer.

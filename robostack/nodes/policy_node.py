@@ -1,10 +1,12 @@
 """The policy node: waits for the robot, runs a policy for a number of episodes, writes each down, and ends.
 
 It steps when a measurement arrives and a control period has passed, so that the policy always acts on fresh data; a
-timer only watches that measurements do arrive. It needs no deep-learning framework.
+timer only watches that measurements do arrive. It needs no deep-learning framework. With `learn.learner` the policy
+learns while it acts.
 
-Subscribes `joint_states`, `diagnostics`, `robot_spec`; publishes `joint_trajectory` and, latched,
-`episode_events` (JSON). Everything is relative to the node's namespace, as in the driver node.
+Subscribes `joint_states`, or `odom` and `contacts`, and `diagnostics`, `robot_spec`; publishes `joint_trajectory` or
+`cmd_vel`, latched `episode_events` (JSON), and `diagnostics` of what it learns. Everything is relative to the node's
+namespace, as in the driver node.
 """
 
 from __future__ import annotations
@@ -12,36 +14,42 @@ from __future__ import annotations
 import json
 import sys
 import time
+import traceback
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from sensor_msgs.msg import JointState
 from std_msgs.msg import String
-from trajectory_msgs.msg import JointTrajectory
+from std_srvs.srv import Trigger
 
 from controllers.histogram import DurationHistogram
-from controllers.reference import JointReference
-from hardware.errors import ConfigError, ContractMismatchError, NonFiniteError, ProtocolError
+from hardware.errors import ConfigError, ContractMismatchError, NonFiniteError, ProtocolError, RobostackError
 from hardware.records import RobotState
 from hardware.registry import load_object
 from robostack.contract import contract_of
 from robostack.files import write_text
 from robostack.nodes.clock_bridge import ClockBridge
+from robostack.nodes.learning import LearnConfig, LearningSession
 from robostack.nodes.lifecycle import ManagedNode
-from robostack.nodes.messages import reference_to_message, state_from_message
+from robostack.nodes.messages import diagnostics_message
 from robostack.nodes.parameters import configuration_from, refuse_unknown
 from robostack.nodes.qos import qos
+from robostack.nodes.robot_link import RobotLink, open_link
 from robostack.nodes.run_node import run_node
-from robostack.policies.mlp import load_policy
-from robostack.policies.onnx_policy import OnnxPolicy
+from robostack.policies.opening import open_policy
 from robostack.policies.policy import Policy
-from robostack.runner import EpisodeRunner, Phase, RunnerConfig, append_result
+from robostack.runner import EpisodeRecord, EpisodeRunner, Phase, Reference, RunnerConfig, append_result
 from robostack.tasks.task import TASKS, Task
+
+RESET_PERIOD_S = 2.0
+"""Time between two attempts to clear a fault [s]."""
+FIGURES_PERIOD_S = 1.0
+"""Time between two diagnostics of what is learned [s]."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +59,7 @@ class PolicyNodeConfig:
     task: str = "ur5e-reach"
     """Registry name of the task, or "module:Class"."""
     policy: str = "scripted"
-    """Checkpoint folder, ONNX file, or "scripted" for the task's hand-written policy."""
+    """Checkpoint folder, ONNX file, or "scripted" for the task's hand-written policy; unused while learning."""
     episodes: int = 10
     """Number of episodes; 0 runs none."""
     seed: int = 0
@@ -76,6 +84,9 @@ class PolicyNodeConfig:
     """Longest wait for a person to clear a fault of the robot [s]."""
     state_age_max_s: float = 0.15
     """A measurement older than this aborts the episode [s]."""
+    resets_max: int = 0
+    """Faults of the robot that the node clears itself, by the driver's service reset. Only for virtual robots: at a
+    physical one a person has to see to the cause first."""
 
 
 class PolicyNode(ManagedNode):
@@ -88,10 +99,13 @@ class PolicyNode(ManagedNode):
     def __init__(self, overrides: Sequence[Any] = ()) -> None:
         super().__init__("policy", overrides)
         self.config = configuration_from(self, PolicyNodeConfig)
+        self.learn_config = configuration_from(self, LearnConfig, "learn.")
         refuse_unknown(self)
         self.sender = f"{self.get_name()}-{uuid.uuid4().hex[:8]}"
         self.bridge = ClockBridge(self.get_clock())
         self._runner: EpisodeRunner | None = None
+        self._learning: LearningSession | None = None
+        self._link: RobotLink | None = None
         self._state: RobotState | None = None
         self._stamp = Time()
         self._same_robot = False
@@ -102,7 +116,9 @@ class PolicyNode(ManagedNode):
         self._said_s = 0.0
         self._next_s = 0.0
         self._phase = Phase.PAUSE
-        self._step_time = DurationHistogram()
+        self._step_time, self._lateness = DurationHistogram(), DurationHistogram()
+        self._missed = self._ended = self._succeeded = self._aborted = self._resets = 0
+        self._figures_s = self._reset_s = 0.0
         self._entities: list[tuple[Any, Any]] = []
 
     def configure(self) -> None:
@@ -111,19 +127,29 @@ class PolicyNode(ManagedNode):
         Raises:
             ContractMismatchError: the policy was trained for something else.
             CheckpointError: the policy cannot be read.
-            UnknownNameError: no such task.
+            UnknownNameError: no such task or learner.
+            ConfigError: the run folder of a learner holds a run already, or a setting is wrong.
         """
         task = load_task(self.config.task)
-        policy = policy_for(self.config.policy, task)
+        learning = LearningSession(self.learn_config, task, self.config.seed) if self.learn_config.learner else None
         runner_config = RunnerConfig(
             episodes=self.config.episodes,
+            acting_limit_s=60.0 * self.learn_config.minutes if learning is not None else 0.0,
             pause_s=self.config.pause_s,
             to_start=self.config.to_start,
             start_speed_fraction=self.config.start_speed_fraction,
             start_tolerance_rad=self.config.start_tolerance_rad,
             start_limit_s=self.config.start_limit_s,
         )
-        self._runner = EpisodeRunner(task, policy, self.config.seed, runner_config)
+        if learning is None:
+            self._runner = EpisodeRunner(task, policy_for(self.config.policy, task), self.config.seed, runner_config)
+        else:
+            before = learning.before
+            self._runner = EpisodeRunner(
+                task, learning.policy, learning.seed, runner_config, before.episodes, before.acted_s
+            )
+            self._runner.ready = learning.run.saved
+        self._learning = learning
         self._open_topics(task)
 
     def activate(self) -> None:
@@ -136,17 +162,25 @@ class PolicyNode(ManagedNode):
         if runner is not None and self.active and self._waiting_since_s is None and not runner.done:
             runner.abort("the policy node was stopped", time.monotonic())
             self._report()
-            self._release(runner.task)
+            self._release()
         self._waiting_since_s = None
+        if self._learning is not None:
+            self._learning.run.wait()
         if self.config.report_path and self._step_time.count:
             self._write_report()
 
     def _write_report(self) -> None:
-        times = self._step_time
+        times, late = self._step_time, self._lateness
         shares = {"p50_ms": times.percentile(0.5), "p99_ms": times.percentile(0.99), "max_ms": times.max_s}
-        report = {"steps": times.count, **{name: 1e3 * value for name, value in shares.items()}}
+        shares |= {"lateness_p50_ms": late.percentile(0.5), "lateness_p99_ms": late.percentile(0.99)}
+        shares |= {"lateness_max_ms": late.max_s}
+        report: dict[str, Any] = {"steps": times.count, **{name: 1e3 * value for name, value in shares.items()}}
+        report |= {"missed_cycles": self._missed, "episodes": self._ended, "succeeded": self._succeeded}
+        report |= {"aborted": self._aborted, "resets": self._resets}
+        if self._learning is not None:
+            report["learning"] = self._learning.figures()
         try:
-            write_text(Path(self.config.report_path), json.dumps(report))
+            write_text(Path(self.config.report_path), json.dumps(report, indent=2))
         except OSError as error:
             self.get_logger().error(f"report {self.config.report_path} cannot be written: {error}")
 
@@ -155,14 +189,17 @@ class PolicyNode(ManagedNode):
         for destroy, entity in reversed(self._entities):
             destroy(entity)
         self._entities.clear()
-        self._runner = None
+        self._runner = self._learning = self._link = None
 
     def _open_topics(self, task: Task) -> None:
-        self._commands = self.create_publisher(JointTrajectory, "joint_trajectory", qos("command", "publisher"))
+        self._link = open_link(self, task.spec, self.sender, self.bridge, self)
         self._events = self.create_publisher(String, "episode_events", qos("events", "publisher"))
-        self._entities += [(self.destroy_publisher, self._commands), (self.destroy_publisher, self._events)]
+        self._figures = self.create_publisher(DiagnosticArray, "diagnostics", qos("status", "publisher"))
+        self._entities += [*self._link.entities, (self.destroy_publisher, self._events)]
+        self._entities.append((self.destroy_publisher, self._figures))
+        self._reset = self.create_client(Trigger, "driver/reset")
+        self._entities.append((self.destroy_client, self._reset))
         for kind, topic, channel, callback in (
-            (JointState, "joint_states", "state", self._on_state),
             (DiagnosticArray, "diagnostics", "status", self._on_diagnostics),
             (String, "robot_spec", "description", self._on_spec),
         ):
@@ -186,48 +223,69 @@ class PolicyNode(ManagedNode):
             if status.name.endswith(": control loop"):
                 self._driver_level, self._driver_text = status.level, status.message
 
-    def _on_state(self, message: JointState) -> None:
+    def on_nonsense(self, reason: str) -> None:
+        """A message that is not of this robot."""
+        if self._runner is not None and self.active and not self._runner.done and self._same_robot:
+            self._fail(reason)
+
+    def on_state(self, state: RobotState, stamp: Time) -> None:
+        """One measurement: step, if a control period has passed."""
         runner = self._runner
-        if runner is None or not self.active or runner.done or not self._same_robot:
+        if runner is None or not self.active or self.finished or runner.done or not self._same_robot:
             return
         now_s = time.monotonic()
-        try:
-            self._state = state_from_message(message, runner.task.spec, self.bridge.monotonic(message.header.stamp))
-        except ProtocolError as error:
-            self._fail(str(error))
-            return
-        self._stamp = message.header.stamp
+        self._state, self._stamp = state, stamp
         period_s = runner.task.control_period_s
         if self._waiting_since_s is not None or now_s < self._next_s - 0.25 * period_s:
             return
+        late_s = now_s - self._next_s
+        if runner.phase is Phase.RUN:
+            self._lateness.add(max(0.0, late_s))
+            self._missed += int(max(0.0, late_s) / period_s)
         # The schedule is kept where possible and begun anew after a gap.
-        self._next_s = self._next_s + period_s if now_s - self._next_s < period_s else now_s + period_s
-        self._step(runner, self._state, now_s)
+        self._next_s = self._next_s + period_s if late_s < period_s else now_s + period_s
+        with _Guard(self, runner):
+            self._step(runner, state, now_s)
 
     def _step(self, runner: EpisodeRunner, state: RobotState, now_s: float) -> None:
-        reference: JointReference | None
+        reference: Reference | None
         try:
-            reference = runner.step(state, now_s)
+            reference = runner.step(state, now_s, self._next_s)
             self._step_time.add(time.monotonic() - now_s)
         except NonFiniteError as error:
             self.get_logger().error(f"episode aborted: {error}")
             reference = runner.hold(now_s)
-        if reference is not None:
-            self._commands.publish(reference_to_message(reference, runner.task.spec, self._stamp, self.sender))
+        if reference is not None and self._link is not None:
+            self._link.send(reference, self._stamp)
         self._report()
         if runner.done:
-            self.get_logger().info(self._summary(runner))
-            self._release(runner.task)  # the timer finishes the node, so that this message gets away
+            self.get_logger().info(self._summary())
+            self._release()  # the timer finishes the node, so that this message gets away
 
-    def _summary(self, runner: EpisodeRunner) -> str:
-        succeeded = sum(record.success for record in runner.finished)
-        return f"all {self.config.episodes} episodes have ended: {succeeded} succeeded, {_aborted(runner)} aborted"
+    def _summary(self) -> str:
+        late = self._lateness
+        text = f"{self._ended} episodes have ended: {self._succeeded} succeeded, {self._aborted} aborted"
+        if self._learning is not None:
+            text += (
+                f"; cycles late by p50 {1e3 * late.percentile(0.5):.1f} ms, p99 {1e3 * late.percentile(0.99):.1f} ms, "
+                f"{self._missed} missed; {self._learning.summary()}"
+            )
+        return text
 
-    def _release(self, task: Task) -> None:
-        """Let the robot hold its pose, and others command it: a trajectory without points, as in ros2_control."""
-        message = JointTrajectory(joint_names=list(task.spec.joint_names))
-        message.header.stamp, message.header.frame_id = self._stamp, self.sender
-        self._commands.publish(message)
+    def _release(self) -> None:
+        """Let the robot hold its pose or stand, and others command it."""
+        if self._link is not None:
+            self._link.release(self._stamp)
+
+    def broken(self, error: BaseException, runner: EpisodeRunner) -> None:
+        """Something in task, policy or learner went wrong: the robot holds, and the node ends with the reason."""
+        reason = str(error) if isinstance(error, RobostackError | OSError) else f"{type(error).__name__}: {error}"
+        self._release()
+        runner.abort(reason, time.monotonic())
+        for record in runner.finished:
+            self._note(record)
+        runner.finished.clear()
+        self._fail(f"stopped: {reason}")
 
     def _report(self) -> None:
         """Publish and write down what has changed."""
@@ -242,15 +300,25 @@ class PolicyNode(ManagedNode):
             record = runner.finished.pop(0)
             if self.config.results_path:
                 append_result(Path(self.config.results_path), record)
-            self._event(
-                event="end",
-                episode=record.episode,
-                success=record.success,
-                reason=record.reason,
-                duration_s=record.duration_s,
-                total_reward=record.total_reward,
-            )
-            self.get_logger().info(f"episode {record.episode}: {record.reason} after {record.duration_s:.2f} s")
+            self._note(record)
+            if self._learning is not None:
+                self._learning.ended(record, runner)
+
+    def _note(self, record: EpisodeRecord) -> None:
+        """Count an ended episode and tell of it."""
+        self._ended += 1
+        self._succeeded += record.success
+        self._aborted += record.reason.startswith("aborted")
+        self._event(
+            event="end",
+            episode=record.episode,
+            success=record.success,
+            reason=record.reason,
+            duration_s=record.duration_s,
+            total_reward=record.total_reward,
+        )
+        returned = f", return {record.total_reward:.4g}" if self._learning is not None else ""
+        self.get_logger().info(f"episode {record.episode}: {record.reason} after {record.duration_s:.2f} s{returned}")
 
     def _event(self, **values: object) -> None:
         self._events.publish(String(data=json.dumps({**values, "task": self.config.task, "sender": self.sender})))
@@ -261,9 +329,10 @@ class PolicyNode(ManagedNode):
         if runner is None or not self.active or self.finished:
             return
         now_s = time.monotonic()
+        self._publish_figures(now_s)
         if runner.done:
             # Nothing to show for it is a failure; an episode that merely did not succeed is a result.
-            self.finish(1 if runner.finished and _aborted(runner) == len(runner.finished) else 0)
+            self.finish(1 if self._ended and self._aborted == self._ended else 0)
         elif self._waiting_since_s is not None:
             self._wait(runner, now_s)
         elif self._state is not None:
@@ -272,12 +341,28 @@ class PolicyNode(ManagedNode):
                 self._interrupt(runner, f"the driver reports: {self._driver_text}", now_s)
             elif age_s > self.config.state_age_max_s:
                 limit_ms = self.config.state_age_max_s * 1e3
-                self._interrupt(runner, f"joint_states are {age_s * 1e3:.0f} ms old, limit {limit_ms:.0f} ms", now_s)
+                topic = self._link.state_topic if self._link is not None else "measurements"
+                self._interrupt(runner, f"{topic} are {age_s * 1e3:.0f} ms old, limit {limit_ms:.0f} ms", now_s)
+
+    def _publish_figures(self, now_s: float) -> None:
+        """What is learned, as diagnostics."""
+        if self._learning is None or now_s - self._figures_s < FIGURES_PERIOD_S:
+            return
+        self._figures_s = now_s
+        name = f"{self.get_fully_qualified_name()}: learning"
+        summary = f"episode {self._runner.episode}" if self._runner is not None else ""
+        figures = self._learning.figures() | {"lateness_p99_ms": 1e3 * self._lateness.percentile(0.99)}
+        stamp = self.get_clock().now().to_msg()
+        self._figures.publish(diagnostics_message(stamp, name, "ok", summary, figures, self.config.task))
 
     def _interrupt(self, runner: EpisodeRunner, reason: str, now_s: float) -> None:
-        self.get_logger().error(f"episode aborted: {reason}")
-        runner.abort(reason, now_s)
-        self._report()
+        self.get_logger().error(f"episode interrupted: {reason}")
+        with _Guard(self, runner):
+            if self._state is not None and now_s - float(self._state.capture_time_s) <= self.config.state_age_max_s:
+                runner.interrupt(reason, self._state, now_s)
+            else:
+                runner.abort(reason, now_s)
+            self._report()
         self._waiting_since_s, self._wait_limit_s = now_s, self.config.recovery_limit_s
         self._said_s = now_s
 
@@ -286,30 +371,42 @@ class PolicyNode(ManagedNode):
         missing = [name for name, holds in self._conditions(now_s) if not holds()]
         if not missing:
             self._waiting_since_s, self._next_s = None, now_s
-            self.get_logger().info(f"the robot is ready; running {self.config.task} with {self.config.policy}")
+            what = f"learning with {self.learn_config.learner}" if self._learning is not None else self.config.policy
+            self.get_logger().info(f"the robot is ready; running {self.config.task} with {what}")
         elif now_s - since_s > self._wait_limit_s:
             self._fail(f"gave up after {self._wait_limit_s:g} s waiting for {', '.join(missing)}")
+        elif self._driver_level == DiagnosticStatus.ERROR and self._resets < self.config.resets_max:
+            self._clear_fault(now_s)
         elif now_s - self._said_s > 2.0:
             self._said_s = now_s
             self.get_logger().info(
                 f"waiting for {', '.join(missing)}; {self._wait_limit_s - now_s + since_s:.0f} s left"
             )
 
+    def _clear_fault(self, now_s: float) -> None:
+        """Ask the driver to take commands again, now and then."""
+        if now_s - self._reset_s > RESET_PERIOD_S and self._reset.service_is_ready():
+            self._reset_s = now_s
+            self._resets += 1
+            self.get_logger().warning(f"clearing the fault, {self._resets} of at most {self.config.resets_max} times")
+            self._reset.call_async(Trigger.Request())
+
     def _conditions(self, now_s: float) -> list[tuple[str, Callable[[], bool]]]:
         """What must hold before the policy may act: name -> whether it does."""
-        state = self._state
+        state, link = self._state, self._link
+        topics = (link.state_topic, link.command_topic) if link is not None else ("", "")
         return [
             (
                 "the description of the robot (topic robot_spec; is the driver node running?)",
                 lambda: self._same_robot,
             ),
             (
-                "fresh measurements (topic joint_states)",
+                f"fresh measurements (topic {topics[0]})",
                 lambda: state is not None and now_s - float(state.capture_time_s) <= self.config.state_age_max_s,
             ),
             (
-                "a driver that takes commands (topic joint_trajectory)",
-                lambda: self._commands.get_subscription_count() > 0,
+                f"a driver that takes commands (topic {topics[1]})",
+                lambda: link is not None and link.commands.get_subscription_count() > 0,
             ),
             (
                 f"a driver without fault (topic diagnostics{': ' + self._driver_text if self._driver_text else ''})",
@@ -323,8 +420,24 @@ class PolicyNode(ManagedNode):
         self.finish(1)
 
 
-def _aborted(runner: EpisodeRunner) -> int:
-    return sum(record.reason.startswith("aborted") for record in runner.finished)
+class _Guard:
+    """Whatever goes wrong inside ends the node in order, with the robot at rest; a defect also shows its traceback."""
+
+    def __init__(self, node: PolicyNode, runner: EpisodeRunner) -> None:
+        self._node, self._runner = node, runner
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        if not isinstance(error, Exception):
+            return False
+        if not isinstance(error, RobostackError | OSError):
+            self._node.get_logger().error("".join(traceback.format_exception(kind, error, trace)))
+        self._node.broken(error, self._runner)
+        return True
 
 
 def load_task(name: str) -> Task:
@@ -351,9 +464,7 @@ def policy_for(name: str, task: Task) -> Policy:
         if scripted is None:
             raise ConfigError(f"task {task.name} has no scripted policy; give a checkpoint folder or an ONNX file")
         return scripted
-    if name.endswith(".onnx"):
-        return OnnxPolicy(Path(name), contract_of(task))
-    return load_policy(Path(name), contract_of(task))
+    return open_policy(Path(name), contract_of(task))
 
 
 def require_same_robot(spec_json: str, task: Task) -> None:

@@ -1,175 +1,150 @@
-"""The other end of a driver node: its measurements, its condition, its command topic and its services, for one node."""
+"""The topics between a policy and the driver of its robot: joints or wheels, the same to the policy node."""
 
 from __future__ import annotations
 
-import time
-import uuid
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Protocol
 
 from builtin_interfaces.msg import Time
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import TwistStamped
 from nav_msgs.msg import Odometry
 from rclpy.node import Node
 from sensor_msgs.msg import JointState
-from std_msgs.msg import String
-from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
 from controllers.reference import BaseReference, JointReference
-from hardware.errors import ContractMismatchError, ProtocolError
+from hardware.errors import ConfigError, ProtocolError
 from hardware.records import RobotState
 from hardware.spec import RobotSpec
-from robostack.nodes.base_messages import base_reference_to_message, state_from_odometry
+from robostack.nodes.base_messages import (
+    Surroundings,
+    base_reference_to_message,
+    state_from_odometry,
+    surroundings_from_message,
+)
 from robostack.nodes.clock_bridge import ClockBridge
-from robostack.nodes.messages import reference_to_message, state_from_message
+from robostack.nodes.messages import reference_to_message, stamp_to_ns, state_from_message
 from robostack.nodes.qos import qos
-from robostack.nodes.same_robot import require_same_spec
 
-_HOLDS = 3
-"""How often "hold" is said: a single message may be lost, and then the driver would wait for more, and stop."""
-_AGAIN_S = 0.1
-"""Time between two requests to stop, until the driver says that it has [s]."""
+FELT_AGE_MAX_S = 0.1
+"""What a base feels may be this much older than its odometry [s]."""
 
 
-class RobotLink:
-    """Everything is relative to the node's namespace, as in the driver node.
+class Listener(Protocol):
+    """Who gets the measurements."""
+
+    def on_state(self, state: RobotState, stamp: Time) -> None:
+        """One measurement, and its capture time as ROS time."""
+        ...
+
+    def on_nonsense(self, reason: str) -> None:
+        """A message that is not of this robot."""
+        ...
+
+
+class JointLink:
+    """Subscribes `joint_states`, publishes `joint_trajectory`.
 
     Args:
-        node: what this belongs to.
-        spec: the robot that is expected.
-        state_age_max_s: a measurement older than this is as good as none [s].
+        node: opens the topics, and closes them when it is destroyed.
+        spec: the robot.
+        sender: identifies the commanding session.
+        bridge: from ROS time to monotonic time.
+        listener: gets the measurements.
     """
 
-    def __init__(self, node: Node, spec: RobotSpec, state_age_max_s: float) -> None:
-        self.node, self.spec, self.state_age_max_s = node, spec, state_age_max_s
-        self.sender = f"{node.get_name()}-{uuid.uuid4().hex[:8]}"
-        self.bridge = ClockBridge(node.get_clock())
-        self.state: RobotState | None = None
-        """Newest measurement."""
-        self.text = ""
-        """The driver's own words on how it is."""
-        self.mismatch = ""
-        """Why this is another robot than expected; final."""
-        self._level: bytes | None = None
-        self._stamp = Time()
-        self._same_robot = False
-        self._holds = 0
-        self._stop_since_s: float | None = None
-        self._asked_s = float("-inf")
-        self._answer: Any = None
-        kind = JointTrajectory if spec.joints else TwistStamped
-        topic, channel = ("joint_trajectory", "command") if spec.joints else ("cmd_vel", "velocity")
-        self._commands = node.create_publisher(kind, topic, qos(channel, "publisher"))
-        self._stopper = node.create_client(Trigger, "driver/stop")
-        self._resetter = node.create_client(Trigger, "driver/reset")
-        state = (JointState, "joint_states", self._on_state) if spec.joints else (Odometry, "odom", self._on_odometry)
-        self._subscriptions = [
-            node.create_subscription(state[0], state[1], state[2], qos("state", "subscription")),
-            node.create_subscription(
-                DiagnosticArray, "diagnostics", self._on_diagnostics, qos("status", "subscription")
-            ),
-            node.create_subscription(String, "robot_spec", self._on_spec, qos("description", "subscription")),
-        ]
+    state_topic, command_topic = "joint_states", "joint_trajectory"
 
-    def close(self) -> None:
-        """Take everything back."""
-        for subscription in self._subscriptions:
-            self.node.destroy_subscription(subscription)
-        for client in (self._stopper, self._resetter):
-            self.node.destroy_client(client)
-        self.node.destroy_publisher(self._commands)
+    def __init__(self, node: Node, spec: RobotSpec, sender: str, bridge: ClockBridge, listener: Listener) -> None:
+        self.spec, self.sender, self.bridge, self.listener = spec, sender, bridge, listener
+        self.commands: Any = node.create_publisher(JointTrajectory, self.command_topic, qos("command", "publisher"))
+        states = node.create_subscription(JointState, self.state_topic, self._on_state, qos("state", "subscription"))
+        self.entities = [(node.destroy_publisher, self.commands), (node.destroy_subscription, states)]
+        """How to close each topic."""
 
-    @property
-    def stopped(self) -> bool:
-        """Whether the driver says that the robot is stopped until a reset."""
-        return self._level == DiagnosticStatus.ERROR
+    def send(self, reference: JointReference | BaseReference, stamp: Time) -> None:
+        """Send a set-point that answers the measurement of `stamp`.
 
-    @property
-    def age_s(self) -> float | None:
-        """Age of the newest measurement [s]; None without one."""
-        return None if self.state is None else time.monotonic() - float(self.state.capture_time_s)
+        Raises:
+            ConfigError: it is one for wheels.
+        """
+        if not isinstance(reference, JointReference):
+            raise ConfigError(f"'{self.spec.name}' has joints; the task gave a {type(reference).__name__}")
+        self.commands.publish(reference_to_message(reference, self.spec, stamp, self.sender))
 
-    def obstacle(self) -> str:
-        """Why the robot cannot be moved now; "" if it can."""
-        age_s = self.age_s
-        if not self._same_robot:
-            return self.mismatch or "no driver node yet (topic robot_spec)"
-        if age_s is None or age_s > self.state_age_max_s:
-            return "no measurements" if age_s is None else f"measurements are {age_s * 1e3:.0f} ms old"
-        if self._stop_since_s is not None:
-            return "it is being stopped"
-        if self.stopped:
-            return self.text
-        if self._level not in (DiagnosticStatus.OK, DiagnosticStatus.WARN):
-            return self.text or "no diagnostics of the driver yet"
-        return "" if self._commands.get_subscription_count() else "the driver takes no commands"
-
-    def send(self, reference: JointReference | BaseReference) -> None:
-        """Command the robot; the command's age counts from the newest measurement, so that it covers the whole way."""
-        if isinstance(reference, BaseReference):
-            self._commands.publish(base_reference_to_message(reference, self.spec, self._stamp, self.sender))
-        else:
-            self._commands.publish(reference_to_message(reference, self.spec, self._stamp, self.sender))
-        self._holds = _HOLDS
-
-    def hold(self) -> None:
-        """Let the robot come to rest and stay, and others command it. Call it every period: it says so a few times."""
-        if not self._holds:
-            return
-        self._holds -= 1
-        if self.spec.joints:
-            message: Any = JointTrajectory(
-                joint_names=list(self.spec.joint_names)
-            )  # without points, as in ros2_control
-        else:
-            message = TwistStamped()
-        message.header.stamp, message.header.frame_id = self._stamp, self.sender
-        self._commands.publish(message)
-
-    def stop(self, now_s: float) -> None:
-        """Ask the driver for the robot's own stop, at once and until it says that it has. Never waits."""
-        if self._stop_since_s is None:
-            self._stop_since_s, self._asked_s = now_s, float("-inf")
-        self.serve(now_s)
-
-    def serve(self, now_s: float) -> None:
-        """Call every period: asks again for a stop that the driver has not confirmed."""
-        if self._stop_since_s is None:
-            return
-        confirmed = self._answer is not None and self._answer.done() and self._answer.exception() is None
-        if confirmed:
-            self._stop_since_s = self._answer = None
-        elif now_s - self._asked_s >= _AGAIN_S:
-            self._asked_s = now_s
-            self._answer = self._stopper.call_async(Trigger.Request())
-
-    def reset(self) -> None:
-        """Ask the driver to make the robot ready again; a person has seen to the cause."""
-        self._stop_since_s = self._answer = None
-        self._resetter.call_async(Trigger.Request())
+    def release(self, stamp: Time) -> None:
+        """Let the robot hold its pose, and others command it: a trajectory without points, as in ros2_control."""
+        message = JointTrajectory(joint_names=list(self.spec.joint_names))
+        message.header.stamp, message.header.frame_id = stamp, self.sender
+        self.commands.publish(message)
 
     def _on_state(self, message: JointState) -> None:
         try:
-            self.state = state_from_message(message, self.spec, self.bridge.monotonic(message.header.stamp))
+            state = state_from_message(message, self.spec, self.bridge.monotonic(message.header.stamp))
         except ProtocolError as error:
-            self.mismatch, self._same_robot = str(error), False
+            self.listener.on_nonsense(str(error))
             return
-        self._stamp = message.header.stamp
+        self.listener.on_state(state, message.header.stamp)
 
-    def _on_odometry(self, message: Odometry) -> None:
-        self.state = state_from_odometry(message, None, self.bridge.monotonic(message.header.stamp))
-        self._stamp = message.header.stamp
 
-    def _on_diagnostics(self, message: DiagnosticArray) -> None:
-        for status in message.status:
-            if status.name.endswith(": control loop"):
-                self._level, self.text = status.level, status.message
+class BaseLink:
+    """Subscribes `odom` and `contacts`, publishes `cmd_vel`; arguments as `JointLink`.
 
-    def _on_spec(self, message: String) -> None:
+    Odometry of a robot that has bumpers is passed on only together with what they felt at that time.
+    """
+
+    state_topic, command_topic = "odom", "cmd_vel"
+
+    def __init__(self, node: Node, spec: RobotSpec, sender: str, bridge: ClockBridge, listener: Listener) -> None:
+        self.spec, self.sender, self.bridge, self.listener = spec, sender, bridge, listener
+        self._feels = spec.base is not None and bool(spec.base.front_contacts)
+        self._felt: Surroundings | None = None
+        self._felt_ns = 0
+        self.commands: Any = node.create_publisher(TwistStamped, self.command_topic, qos("velocity", "publisher"))
+        contacts = node.create_subscription(DiagnosticArray, "contacts", self._on_felt, qos("state", "subscription"))
+        states = node.create_subscription(Odometry, self.state_topic, self._on_state, qos("state", "subscription"))
+        self.entities = [
+            (node.destroy_publisher, self.commands),
+            (node.destroy_subscription, contacts),
+            (node.destroy_subscription, states),
+        ]
+        """How to close each topic."""
+
+    def send(self, reference: JointReference | BaseReference, stamp: Time) -> None:
+        """Send a velocity that answers the measurement of `stamp`.
+
+        Raises:
+            ConfigError: it is one for joints.
+        """
+        if not isinstance(reference, BaseReference):
+            raise ConfigError(f"'{self.spec.name}' drives; the task gave a {type(reference).__name__}")
+        self.commands.publish(base_reference_to_message(reference, self.spec, stamp, self.sender))
+
+    def release(self, stamp: Time) -> None:
+        """Let the robot stand: a zero velocity, which is never stale."""
+        self.send(BaseReference(0.0, 0.0, 0.0), stamp)
+
+    def _on_felt(self, message: DiagnosticArray) -> None:
         try:
-            require_same_spec(message.data, self.spec, self.node.get_name())
-        except (ContractMismatchError, ProtocolError) as error:
-            self.mismatch = str(error)
-            return
-        self._same_robot, self.mismatch = True, ""
+            self._felt, self._felt_ns = surroundings_from_message(message), stamp_to_ns(message.header.stamp)
+        except ProtocolError as error:
+            self.listener.on_nonsense(str(error))
+
+    def _on_state(self, message: Odometry) -> None:
+        stamp = message.header.stamp
+        late = self._felt is None or abs(stamp_to_ns(stamp) - self._felt_ns) > FELT_AGE_MAX_S * 1e9
+        if late and self._feels:
+            return  # to the policy node the measurement is then missing, which it says and acts upon
+        felt = None if late else self._felt
+        self.listener.on_state(state_from_odometry(message, felt, self.bridge.monotonic(stamp)), stamp)
+
+
+RobotLink = JointLink | BaseLink
+OpenLink = Callable[[Node, RobotSpec, str, ClockBridge, Listener], RobotLink]
+
+
+def open_link(node: Node, spec: RobotSpec, sender: str, bridge: ClockBridge, listener: Listener) -> RobotLink:
+    """The topics of the driver of `spec`; see `JointLink`."""
+    kind: OpenLink = JointLink if spec.joints else BaseLink
+    return kind(node, spec, sender, bridge, listener)
