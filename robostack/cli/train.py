@@ -45,6 +45,8 @@ class TrainOptions:
     """Steps between checkpoints."""
     resume: bool = False
     """Continue the run in the folder."""
+    start_from: Annotated[Path | None, tyro.conf.arg(name="from")] = None
+    """Checkpoint or run of a batch learner (sac, rlpd) that avg takes over: its policy, values and statistics."""
     set: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = field(default=())
     """A setting of the learner, as name=value; may be given several times."""
     json: bool = False
@@ -67,6 +69,7 @@ def main(arguments: list[str]) -> int:
         simulations=options.simulations,
         checkpoint_every=options.checkpoint_every,
         settings=settings(options.set),
+        start_from=options.start_from,
     )
     last: list[Progress] = []
     with _Bar(config.steps) as bar:

@@ -75,6 +75,8 @@ class AvgConfig:
     """Steps over which both step sizes fall linearly to a twentieth, where they stay; 0: constant, as published."""
     entropy_final: float | None = None
     """Value that alpha falls to geometrically over `anneal_steps`; None: constant, as published."""
+    critic_first: int = 0
+    """Steps at the start in which only the critic learns; for an actor that was handed over."""
     average: float = 0.0
     """Decay per step of the running average of the actor, which is exported and acts without exploration; 0: none."""
     precision: Literal["float32", "float64"] = field(default="float32", repr=False)
@@ -245,13 +247,14 @@ class Avg:
     def _anneal(self) -> None:
         """Set step sizes and alpha for this step."""
         config = self.config
-        if config.anneal_steps > 0:
-            done = min(1.0, self.steps / config.anneal_steps)
-            fraction = 1.0 - (1.0 - ANNEALED) * done
-            self.actor_optimizer.learning_rate = fraction * config.actor_learning_rate
-            self.critic_optimizer.learning_rate = fraction * config.critic_learning_rate
-            if config.entropy_final is not None:
-                self.alpha = config.entropy_coefficient * (config.entropy_final / config.entropy_coefficient) ** done
+        done = min(1.0, self.steps / config.anneal_steps) if config.anneal_steps > 0 else 0.0
+        fraction = 1.0 - (1.0 - ANNEALED) * done
+        # With a step size of zero the actor stays to the bit, while the mean squares of its gradients settle.
+        waits = self.steps <= config.critic_first
+        self.actor_optimizer.learning_rate = 0.0 if waits else fraction * config.actor_learning_rate
+        self.critic_optimizer.learning_rate = fraction * config.critic_learning_rate
+        if config.entropy_final is not None:
+            self.alpha = config.entropy_coefficient * (config.entropy_final / config.entropy_coefficient) ** done
 
     def _q(self, run: Pass, observation: Vector, action: Vector) -> float:
         """Q(s, a)."""

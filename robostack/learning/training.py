@@ -28,7 +28,9 @@ from robostack.checkpoint import atomic_folder, checkpoints, write_durable
 from robostack.contract import contract_of
 from robostack.evaluation import evaluate_env
 from robostack.files import append_line, write_text
+from robostack.learning.avg import Avg
 from robostack.learning.experience import Ended, Experience, SingleExperience, many
+from robostack.learning.hand_over import hand_over, hand_over_config
 from robostack.learning.learner import LEARNERS, Learner
 from robostack.learning.presets import recommended
 from robostack.make import make_env
@@ -70,6 +72,8 @@ class TrainConfig:
     """Episodes of each such evaluation."""
     settings: dict[str, Setting] = field(default_factory=dict)
     """Settings of the learner; those not named are the recommended ones for the task."""
+    start_from: Path | None = None
+    """Checkpoint or run of a batch learner (sac, rlpd) whose policy and values AVG starts with."""
 
 
 @dataclass(frozen=True)
@@ -130,6 +134,11 @@ def _fresh(config: TrainConfig) -> TrainConfig:
         raise ConfigError(f"{folder} already holds a run. Continue it with --resume, or choose another folder.")
     if config.steps < 1 or config.checkpoint_every < 1 or config.report_every < 1 or config.keep < 1:
         raise ConfigError("steps, checkpoint_every, report_every and keep must be at least 1")
+    if config.start_from is not None:
+        if config.learner != "avg":
+            raise ConfigError(f"the learner '{config.learner}' cannot start from another's checkpoint; avg can")
+        given = {**plain(hand_over_config(config.start_from)), **config.settings}
+        config = dataclasses.replace(config, settings=given, start_from=config.start_from.resolve())
     resolved = dataclasses.replace(config, settings=plain(learner_config(config)))
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / CONFIG, dump_config(resolved))
@@ -161,6 +170,8 @@ class _Run:
     def _restore(self) -> None:
         """Take over the newest checkpoint that can be read; drop reports from after it, and what was half written."""
         found = checkpoints(self.folder)
+        if not found and self.config.start_from is not None and isinstance(self.learner, Avg):
+            hand_over(self.learner, self.config.start_from)
         for torn in (*self.folder.glob("checkpoints/.*.new-*"), *self.folder.glob(".*.part")):
             _remove(torn)
         for folder in reversed(found):
