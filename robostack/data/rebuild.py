@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from robostack.checkpoint import atomic_folder
+from robostack.checkpoint import atomic_folder, sync_folder
 from robostack.data.columns import arrow_type
 from robostack.data.durable import durable_file
 from robostack.data.episodes import EpisodeRow, VideoPart, episodes_path, write_episodes
@@ -72,6 +72,8 @@ def rebuild(
         merge: join videos into large files; else they stay as they are.
     """
     tasks = read_tasks(root) if (root / TASKS_FILE).is_file() else ()
+    for left in target.parent.glob(f".{target.name}.new-*"):  # of a rebuild that was killed
+        shutil.rmtree(left, ignore_errors=True)
     with atomic_folder(target) as fresh:
         _take_along(root, fresh, damaged)
         moved = _videos(root, fresh, info, rows, merge)
@@ -83,6 +85,8 @@ def rebuild(
             write_stats(fresh, aggregate([row.stats for row in kept]))
         frames = sum(row.length for row in kept)
         write_info(fresh, counted(info, len(kept), frames, len(tasks)))
+        for folder in fresh.rglob("*/"):
+            sync_folder(folder)
 
 
 def _take_along(root: Path, fresh: Path, damaged: Sequence[str]) -> None:

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from hardware.errors import DatasetError
 from robostack.checkpoint import recover_folder
 from robostack.data.durable import clear_os_errors, locked, remove_parts
 from robostack.data.episodes import EpisodeRow, episode_files, read_episode_file
-from robostack.data.layout import TASKS_FILE, DatasetInfo, counted, read_info, read_tasks, require_arrow, write_info
+from robostack.data.layout import (
+    TASKS_FILE,
+    DatasetInfo,
+    counted,
+    read_info,
+    read_tasks,
+    require_arrow,
+    write_info,
+    write_tasks,
+)
 from robostack.data.rebuild import rebuild
 from robostack.data.stats import aggregate, stats_to_json
 from robostack.data.store import read_stats, write_stats
@@ -60,6 +72,7 @@ def repair(root: Path, deep: bool = False) -> Repaired:
         parts = tuple(str(path.relative_to(root)) for path in remove_parts(root))
         info = read_info(root)
         rows, _ = _readable_rows(root)
+        _tasks_again(root, info, rows)
         good, lost = _sorted_out(root, info, rows, deep)
         described = {row.index for row in rows}
         lost += [(k, "its description is missing") for k in range(info.total_episodes) if k not in described]
@@ -124,6 +137,22 @@ def _differs(root: Path, stats: dict) -> bool:  # type: ignore[type-arg]
     return any(int(stored[name]["count"][0]) != count for name, count in counts.items()) and json.dumps(
         stats_to_json(stored)
     ) != json.dumps(stats_to_json(stats))
+
+
+def _tasks_again(root: Path, info: DatasetInfo, rows: list[EpisodeRow]) -> None:
+    """Make `meta/tasks.parquet` again from the episodes, if it is missing or damaged."""
+    try:
+        read_tasks(root)
+    except DatasetError:
+        surveyor = Surveyor(root, info, ())
+        found: dict[int, str] = {}
+        for row in rows:
+            with contextlib.suppress(DatasetError):
+                numbers = surveyor.column(row, "task_index")
+                _, first = np.unique(numbers, return_index=True)
+                found |= dict(zip((int(numbers[k]) for k in sorted(first)), row.tasks, strict=False))
+        if found:
+            write_tasks(root, [found.get(k, f"unknown task {k}") for k in range(max(found) + 1)])
 
 
 def _readable_rows(root: Path) -> tuple[list[EpisodeRow], list[Path]]:
