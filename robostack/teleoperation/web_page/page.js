@@ -236,8 +236,8 @@ let state = null; // newest message of type "state"
 let stateReceived = 0;
 let roundTrip = null;
 let wantsControl = true;
-let controlAsked = 0;
-let stopSent = 0;
+let controlAsked = -Infinity;
+let stopSent = -Infinity;
 
 function connect() {
   socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/socket`);
@@ -437,21 +437,21 @@ function showEpisode(status, mine) {
 function showStop(status, mine) {
   const button = find("stop");
   const confirmed = Boolean(status.stopped);
-  const waiting = stopSent > 0 && now() - stopSent < 3 && !confirmed;
+  const waiting = now() - stopSent < 3 && !confirmed;
   button.classList.toggle("sent", confirmed || waiting);
   if (!button.classList.contains("failed")) find("stop-text").textContent = confirmed ? "STOPPED" : waiting ? "STOP SENT" : "STOP";
   find("reset").hidden = !confirmed || !mine;
-  if (!confirmed) resetAsked = 0;
+  if (!confirmed) resetAsked = -Infinity;
   find("reset").textContent = now() - resetAsked < 4 ? "Press again to reset" : "Reset";
 }
 
 // ---------------------------------------------------------------- buttons
 
-let resetAsked = 0;
+let resetAsked = -Infinity;
 
 function stop() {
   const sent = send({ type: "stop" });
-  stopSent = sent ? now() : 0;
+  stopSent = sent ? now() : -Infinity;
   find("stop").classList.toggle("failed", !sent);
   if (!sent) {
     find("stop-text").textContent = "NOT CONNECTED – use the robot's own emergency stop";
@@ -473,7 +473,7 @@ addEventListener("keydown", (event) => {
 find("reset").addEventListener("click", () => {
   if (now() - resetAsked < 4) {
     send({ type: "event", event: "reset" });
-    resetAsked = 0;
+    resetAsked = -Infinity;
   } else {
     resetAsked = now();
   }
