@@ -1,0 +1,197 @@
+"""PyBullet as an engine: equal to MuJoCo where nothing touches, plausible where something does."""
+
+from __future__ import annotations
+
+import mujoco
+import numpy as np
+import pytest
+
+pytest.importorskip("pybullet", reason="needs the extra 'pybullet'")
+
+from hardware.errors import ConfigError, LimitViolationError, UnknownNameError
+from hardware.go1 import GO1
+from hardware.go1 import SCENE as GO1_SCENE
+from hardware.panda import PANDA
+from hardware.robot import ROBOTS
+from hardware.spec import JointSpec, RobotSpec
+from hardware.ur5e import UR5E
+from sim.bullet_world import dry_friction
+from sim.engine import Engine
+from sim.mujoco_engine import MujocoEngine
+from sim.pybullet_engine import PybulletEngine
+
+ARM, HAND = ROBOTS.load("ur5e").model, ROBOTS.load("panda").model
+CHANGED = {"actuator/latency": 0.01, "link/mass": 1.3, "joint/damping": 2.0, "joint/frictionloss": 2.0}
+
+
+def sine(spec: RobotSpec, timestep_s: float, seconds: float) -> np.ndarray:
+    """Servo targets around the default pose, (1, steps, num_joints)."""
+    times = timestep_s * np.arange(1, round(seconds / timestep_s) + 1)
+    amplitude = np.where(np.array(spec.joint_names) == "gripper", 0.01, 0.3)
+    return (np.array(spec.default_position) + amplitude * np.sin(np.pi * times)[:, None])[None]
+
+
+@pytest.mark.parametrize(
+    ("spec", "model", "timestep_s", "dynamics"),
+    [
+        (UR5E, ARM, 0.002, {}),
+        (UR5E, ARM, 0.002, CHANGED),
+        (PANDA, HAND, 0.001, {}),
+        (
+            PANDA,
+            HAND,
+            0.001,
+            {"link:panda_link4/com_x": 0.02, "link:panda_hand/mass": 2.0, "joint:gripper/damping": 5.0},
+        ),
+    ],
+    ids=["ur5e", "ur5e changed", "panda", "panda changed"],
+)
+def test_an_arm_in_free_space_moves_as_in_mujoco(spec, model, timestep_s, dynamics):
+    engines: list[Engine] = [
+        MujocoEngine(spec, model, 1, 1, timestep_s, 0.02),
+        PybulletEngine(spec, model, 1, timestep_s, 0.02),
+    ]
+    states = []
+    for engine in engines:
+        engine.set_dynamics({name: np.array([value]) for name, value in dynamics.items()})
+        engine.reset(np.array(spec.default_position)[None], np.zeros((1, len(spec.joints))))
+        engine.step(sine(spec, timestep_s, 0.5))
+        states.append(engine.state())
+    first, second = states
+    assert np.abs(first.joint_position - np.array(spec.default_position)).max() > 0.2, "it moved"
+    np.testing.assert_allclose(second.joint_position, first.joint_position, atol=1e-6)  # the aim is 1e-3
+    np.testing.assert_allclose(second.joint_velocity, first.joint_velocity, atol=1e-5)
+    np.testing.assert_allclose(second.joint_effort, first.joint_effort, atol=1e-3)
+    np.testing.assert_allclose(second.tool_position, first.tool_position, atol=1e-6)
+    np.testing.assert_allclose(np.abs(np.sum(second.tool_quaternion * first.tool_quaternion)), 1.0, atol=1e-9)
+    np.testing.assert_allclose(second.capture_time_s, 0.5)
+
+
+def test_changed_dynamics_change_the_motion():
+    engine = PybulletEngine(UR5E, ARM, 2, 0.002, 0.02)
+    engine.set_dynamics({"actuator/latency": np.array([0.0, 0.02])})
+    engine.reset(np.tile(UR5E.default_position, (2, 1)), np.zeros((2, 6)))
+    engine.step(np.repeat(sine(UR5E, 0.002, 0.1), 2, axis=0))
+    moved = engine.state().joint_position - np.array(UR5E.default_position)
+    assert (np.abs(moved[1]) < 0.8 * np.abs(moved[0])).all(), "the late one lags"
+
+
+BOX = """
+<mujoco>
+  <option timestep="0.002"/>
+  <worldbody>
+    <geom name="floor" type="plane" size="2 2 0.1" friction="0.3" contype="1" conaffinity="0"/>
+    <body name="slider" pos="0 0 1">
+      <joint name="rail" type="slide" axis="0 0 1" damping="1"/>
+      <geom type="sphere" size="0.05" mass="1" contype="0" conaffinity="0"/>
+    </body>
+    <body name="box" pos="0.3 0 0.1" quat="0 1 0 0">
+      <freejoint/>
+      <inertial pos="0.01 0 0" quat="0.7 0 0.7 0" mass="0.5" diaginertia="0.001 0.001 0.001"/>
+      <geom type="box" size="0.1 0.1 0.1" mass="0" friction="0.2" contype="0" conaffinity="1"/>
+    </body>
+    <body name="ghost" pos="1 0 0.3"><freejoint/><geom size="0.1" contype="0" conaffinity="0"/></body>
+  </worldbody>
+  <actuator><motor joint="rail"/></actuator>
+</mujoco>"""
+RAIL = RobotSpec(
+    name="rail",
+    joints=(
+        JointSpec(
+            "rail",
+            position_min=-9.0,
+            position_max=9.0,
+            velocity_max=1.0,
+            acceleration_max=1.0,
+            jerk_max=1.0,
+            effort_max=100.0,
+        ),
+    ),
+    control_rate_hz=500.0,
+    command_modes=("effort",),
+    base_frame="world",
+)
+
+
+@pytest.fixture
+def rail():
+    engine = PybulletEngine(RAIL, mujoco.MjSpec.from_string(BOX), 2)
+    engine.reset(np.zeros((2, 1)), np.zeros((2, 1)))
+    yield engine
+    engine.close()
+
+
+def test_objects_rest_fall_and_are_put(rail):
+    still = np.full((2, 100, 1), 9.81)
+    assert rail.state().objects["box"].shape == (2, 7)
+    np.testing.assert_allclose(rail.state().objects["box"][0], [0.3, 0, 0.1, 0, 1, 0, 0], atol=1e-9)
+    rail.place({"box": np.array([[0.5, 0.1, 0.1, 1, 0, 0, 0]])}, ids=np.array([1]))
+    rail.step(still)
+    boxes, ghosts = rail.state().objects["box"], rail.state().objects["ghost"]
+    np.testing.assert_allclose(boxes[0, :3], [0.3, 0, 0.1], atol=2e-3)
+    np.testing.assert_allclose(boxes[1], [0.5, 0.1, 0.1, 1, 0, 0, 0], atol=2e-3)
+    assert ghosts[:, 2] == pytest.approx(0.3 - 0.5 * 9.81 * 0.2**2, rel=0.02), "what touches nothing falls freely"
+
+
+def test_a_pushed_box_slides_with_the_larger_friction(rail):
+    simulation = rail._simulations[0]
+    p, world = simulation.world._p, simulation.world
+    body, _ = world._objects["box"]
+    rail.step(np.full((2, 50, 1), 9.81))
+    begun = rail.state().objects["box"][0, 0]
+    p.resetBaseVelocity(body, [1.0, 0, 0], [0, 0, 0], physicsClientId=world._client)
+    rail.step(np.full((2, 400, 1), 9.81))
+    distance = rail.state().objects["box"][0, 0] - begun
+    assert distance == pytest.approx(1.0 / (2 * 0.3 * 9.81), rel=0.1), "v^2 / (2 mu g) with mu = 0.3 of the floor"
+
+
+def test_only_the_simulations_asked_for_are_reset(rail):
+    rail.step(np.full((2, 50, 1), 20.0))
+    before = rail.state()
+    rail.reset(np.array([[0.7]]), np.zeros((1, 1)), ids=np.array([False, True]))
+    after = rail.state()
+    assert after.joint_position[0, 0] == before.joint_position[0, 0]
+    assert after.joint_position[1, 0] == 0.7
+    np.testing.assert_allclose(after.capture_time_s, [0.1, 0.0])
+
+
+def test_wrong_names_values_and_bodies_are_refused(rail):
+    with pytest.raises(UnknownNameError, match="box"):
+        rail.place({"boxx": np.zeros((2, 7))})
+    with pytest.raises(UnknownNameError, match="link/mass"):
+        rail.set_dynamics({"link/weight": np.ones(2)})
+    with pytest.raises(LimitViolationError):
+        rail.set_dynamics({"link/mass": -np.ones(2)})
+    with pytest.raises(ConfigError, match="mocap"):
+        rail.step(np.zeros((2, 1, 1)), {"box": np.zeros((2, 1, 7))})
+    with pytest.raises(ConfigError, match="at least 1"):
+        PybulletEngine(RAIL, mujoco.MjSpec.from_string(BOX), 0)
+
+
+def test_a_floating_robot_is_refused():
+    with pytest.raises(ConfigError, match="floating base"):
+        PybulletEngine(GO1, GO1_SCENE, 1)
+
+
+def test_dry_friction_by_hand():
+    inverse = np.array([[0.5]])  # of 2 kg m^2
+    free = np.array([3.0 * 0.5])  # 3 Nm
+    slid = dry_friction(np.array([1.0]), free, inverse, np.array([2.0]), 0.01)
+    np.testing.assert_allclose(slid, [0.5], atol=1e-12)  # (3 - 2) / 2
+    stuck = dry_friction(np.array([0.0]), free, inverse, np.array([4.0]), 0.01)
+    np.testing.assert_allclose(stuck, [0.0], atol=1e-12)
+    stopping = dry_friction(np.array([0.01]), np.array([0.0]), inverse, np.array([4.0]), 0.01)
+    np.testing.assert_allclose(0.01 + 0.01 * stopping, [0.0], atol=1e-12)  # to rest, not backwards
+
+
+def test_dry_friction_of_coupled_joints_satisfies_its_conditions():
+    rng = np.random.default_rng(1)
+    root = rng.normal(size=(4, 4))
+    inverse, loss = root @ root.T + np.eye(4), np.array([0.5, 0.0, 2.0, 0.1])
+    velocity, acceleration = rng.normal(size=4), rng.normal(size=4)
+    after = dry_friction(velocity, acceleration, inverse, loss, 0.01)
+    force = np.linalg.solve(inverse, after - acceleration)
+    final = velocity + 0.01 * after
+    assert (np.abs(force) <= loss + 1e-6).all()
+    sliding = np.abs(final) > 1e-6
+    np.testing.assert_allclose(force[sliding], -np.sign(final[sliding]) * loss[sliding], atol=1e-3)
