@@ -33,7 +33,7 @@ from std_msgs.msg import String
 from trajectory_msgs.msg import JointTrajectory
 
 from hardware.arrays import FloatArray
-from hardware.errors import ConfigError, DatasetError, ProtocolError
+from hardware.errors import ConfigError, ContractMismatchError, DatasetError, ProtocolError
 from robostack.data.raw_record import RawRecorder
 from robostack.data.writer import DatasetWriter
 from robostack.nodes.base_messages import state_from_odometry
@@ -161,7 +161,13 @@ class RecorderNode(ManagedNode):
         """The dataset and the raw record."""
         config, root = self.config, Path(self.config.root)
         layout = FrameLayout(self.spec, self._sizes, config.video)
-        self._writer = DatasetWriter(root, fps=config.fps, features=layout.features(), robot_type=self.spec.name)
+        self._writer = DatasetWriter(
+            root,
+            fps=config.fps,
+            features=layout.features(),
+            robot_type=self.spec.name,
+            contract=layout.contract(config.fps),
+        )
         if config.raw:
             self._raw = RawRecorder(root / "raw" / f"{datetime.now(UTC):%Y-%m-%dT%H-%M-%S}.mcap")
             self._raw.add_metadata("robostack", {"robot": self.spec.name, "spec": json.dumps(asdict(self.spec))})
@@ -246,7 +252,7 @@ class RecorderNode(ManagedNode):
     def _begin_dataset(self) -> None:
         try:
             self._open()
-        except (DatasetError, ConfigError) as error:
+        except (DatasetError, ConfigError, ContractMismatchError) as error:
             self._fail(str(error))
 
     def _on_event(self, message: String, _now_ns: int) -> None:

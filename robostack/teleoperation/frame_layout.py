@@ -11,6 +11,7 @@ from hardware.arrays import FloatArray
 from hardware.errors import ConfigError, ProtocolError
 from hardware.records import RobotState
 from hardware.spec import RobotSpec
+from robostack.contract import Contract
 from robostack.data.features import (
     ACTION,
     CAPTURE_TIME,
@@ -26,9 +27,11 @@ from robostack.data.features import (
     image_feature,
     vector_feature,
 )
+from robostack.tasks.task import Term
 
 JOINT_VELOCITY = INFO + "joint_velocity"
 """Measured joint velocities [rad/s]; not part of the state, which has positions as users of the format know it."""
+_ANY = (-math.inf, math.inf)
 _SUFFIX = {"position": "pos", "velocity": "vel", "effort": "torque"}
 
 
@@ -79,6 +82,34 @@ class FrameLayout:
             features[IMAGES + name] = image_feature(height, width, self.video)
             features[f"{CAPTURE_TIME}.{name}"] = number
         return features
+
+    def contract(self, fps: float) -> Contract:
+        """What the numbers mean. `low` and `high` hold for all joints of the robot together.
+
+        Args:
+            fps: time steps per second.
+        """
+        spec = self.spec
+        low, high = (float(np.min(spec.position_min)), float(np.max(spec.position_max))) if spec.joints else _ANY
+        units = {"position": "rad", "velocity": "rad/s", "effort": "Nm", "base": "m/s, rad/s"}
+        action_low, action_high = (low, high) if self.mode == "position" else _ANY
+        frame = "" if spec.joints else spec.base_frame
+        state_unit = "rad" if spec.joints else "m, rad, m/s, rad/s"
+        return Contract(
+            task="demonstration",
+            robot=spec.name,
+            joint_names=spec.joint_names,
+            default_position=tuple(spec.default_position.tolist()),
+            stiffness=tuple(spec.stiffness.tolist()),
+            damping=tuple(spec.damping.tolist()),
+            base_frame=spec.base_frame,
+            tool_frame=spec.tool_frame,
+            control_period_s=1.0 / fps,
+            control_rate_hz=spec.control_rate_hz,
+            observation=(Term(STATE, self.state_names, state_unit, frame, low, high),),
+            action=(Term(ACTION, self.action_names, units[self.mode], frame, action_low, action_high),),
+            history=1,
+        )
 
     def state(self, state: RobotState) -> dict[str, FloatArray]:
         """Columns that one measurement fills."""
