@@ -35,7 +35,7 @@ class ImpedanceConfig:
     """Largest error that the springs see [m], [rad]. Stiffness times clip bounds the force of a contact at rest."""
     posture_stiffness: float = 0.5
     """Stiffness that keeps the joints near the posture they began in [Nm/rad]. It is not projected into the null space,
-    so it must be weak: 0.5 rad away from the posture it moves the tool by less than 1 mm (a test measures it)."""
+    so it must be weak: 0.5 rad away from the posture it moves the tool by 1.5 mm at most (a test measures it)."""
     posture_damping: float = 1.0
     """Damping of every joint [Nm s/rad]."""
 

@@ -66,11 +66,11 @@ class ToolMotion:
     Args:
         config: settings.
         control_period_s: period of the policy [s].
-        gripper: whether actions end with an element that opens and closes the hand; else it stays shut.
+        opening_m: opening that the hand keeps [m]; None: actions end with an element that opens and closes it.
     """
 
-    def __init__(self, config: ToolMotionConfig, control_period_s: float, gripper: bool = True) -> None:
-        self.config, self.control_period_s, self.gripper = config, control_period_s, gripper
+    def __init__(self, config: ToolMotionConfig, control_period_s: float, opening_m: float | None = None) -> None:
+        self.config, self.control_period_s, self.opening_m = config, control_period_s, opening_m
         self.chain = SerialChain.from_mjcf(MODEL, PANDA.joint_names, str(PANDA.tool_frame), PANDA.base_frame)
         self._down = frozen(self.chain.forward(PANDA.default_position)[1])
         self._box = frozen(config.box_min), frozen(config.box_max)
@@ -83,7 +83,7 @@ class ToolMotion:
         terms = [Term("tool_displacement", AXES, "m", frame, -1.0, 1.0, self.config.step_m)]
         if self.config.turn_rad > 0.0:
             terms.append(Term("tool_turn", ("yaw",), "rad", frame, -1.0, 1.0, self.config.turn_rad))
-        if self.gripper:
+        if self.opening_m is None:
             terms.append(Term("gripper", ("close",), "1", "", -1.0, 1.0))
         return tuple(terms)
 
@@ -116,12 +116,11 @@ class ToolMotion:
         return np.asarray(found)
 
     def begin(self, state: RobotState) -> Episode:
-        """Memory at the start: the target is where the tool is; the hand is open, or shut where it has no action."""
+        """Memory at the start: the target is where the tool is; the hand is open."""
         xp = namespace(state.joint_position)
         tool = self.kinematics(state.joint_position)[0]
         zero = xp.zeros(tool.shape[:-1], dtype=tool.dtype)
-        closed = zero if self.gripper else zero + 1.0
-        return {"tool": tool, "tool_target": tool, "turn": zero, "closed": closed}
+        return {"tool": tool, "tool_target": tool, "turn": zero, "closed": zero}
 
     def advance(self, action: Array, episode: Episode) -> Episode:
         """Memory with the target that `action` asks for: displaced, in the box, and near where the tool was."""
@@ -136,7 +135,7 @@ class ToolMotion:
             turn = xp.clip(
                 turn + action[..., 3] * self.config.turn_rad, -self.config.turn_max_rad, self.config.turn_max_rad
             )
-        if self.gripper:
+        if self.opening_m is None:
             grip = action[..., -1]
             closed = xp.where(grip > GRIP_THRESHOLD, xp.ones_like(closed), closed)
             closed = xp.where(grip < -GRIP_THRESHOLD, xp.zeros_like(closed), closed)
@@ -150,7 +149,8 @@ class ToolMotion:
         # The tool pointing down is half a turn about x; turned about the vertical it is (0, cos, sin, 0).
         zero = xp.zeros_like(half)
         quaternion = xp.stack([zero, xp.cos(half), xp.sin(half), zero], axis=-1)
-        width = OPEN_WIDTH_M * (1.0 - asked["closed"])
+        opening = OPEN_WIDTH_M if self.opening_m is None else self.opening_m
+        width = opening * (1.0 - asked["closed"])
         joints = xp.full((*action.shape[:-1], GRIPPER_INDEX), xp.nan, dtype=action.dtype)
         return ToolPoseReference(
             "position",
