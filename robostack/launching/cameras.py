@@ -9,7 +9,7 @@ import yaml
 from hardware.camera import CAMERAS
 from hardware.errors import ConfigError, UnknownNameError
 from hardware.yaml_core import parse_yaml
-from robostack.launching.description import Argument, NodeSpec
+from robostack.launching.description import Argument, NodeSpec, ParameterValue
 
 CAMERAS_ARGUMENT = Argument(
     "cameras", "", 'cameras by name, "{front: {kind: opencv, source: 0}}"; robostack list cameras shows the kinds'
@@ -45,7 +45,7 @@ def _node(name: str, settings: object, robot: str, namespace: str) -> NodeSpec:
         raise ConfigError(f"camera '{name}' has no kind; {', '.join(CAMERAS.names())} are there")
     kind = str(settings["kind"])
     fields = {field.name: field for field in dataclasses.fields(CAMERAS.load(kind).config_type())}
-    parameters = {"kind": kind, "camera_name": name}
+    parameters: dict[str, ParameterValue] = {"kind": kind, "camera_name": name}
     if "robot" in fields:
         parameters["camera.robot"] = robot
     for key, value in settings.items():
@@ -53,9 +53,11 @@ def _node(name: str, settings: object, robot: str, namespace: str) -> NodeSpec:
             continue
         if key not in fields and key not in _OF_THE_NODE:
             raise UnknownNameError(f"setting of camera '{name}'", str(key), (*fields, *_OF_THE_NODE))
-        if isinstance(value, dict | list):
-            raise ConfigError(f"camera '{name}': {key} is one value, not {value!r}")
+        if isinstance(value, dict):
+            raise ConfigError(f"camera '{name}': {key} is a value or a list of numbers, not {value!r}")
         text = key in fields and fields[key].type in ("str", "Path", "Path | None")
+        if isinstance(value, list):
+            value = [float(item) for item in value]
         parameters[key if key in _OF_THE_NODE else f"camera.{key}"] = str(value) if text else value
     module = "robostack.nodes.camera_node"
     return NodeSpec(f"{name}_camera", module, parameters, namespace=namespace, required=False)
