@@ -46,7 +46,7 @@ class RunningQuantile:
         if self.value_s == 0.0:
             self.value_s = duration_s
         elif duration_s > self.value_s:
-            self.value_s = min(self.value_s * self._up, duration_s)
+            self.value_s *= self._up
         else:
             self.relax()
 

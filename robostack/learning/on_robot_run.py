@@ -19,7 +19,7 @@ from hardware.registry import load_object
 from robostack.checkpoint import atomic_folder, checkpoints, latest_checkpoint, write_durable
 from robostack.contract import Contract
 from robostack.files import write_text
-from robostack.learning.learner import LEARNERS, Learner
+from robostack.learning.learner import LEARNERS, Learner, LearnerEntry
 from robostack.learning.presets import recommended
 from robostack.runner import EpisodeRecord, append_result
 
@@ -35,7 +35,7 @@ class OnRobotConfig:
     task: str
     """Name of the task."""
     learner: str
-    """Name of the learner."""
+    """Name of the learner, or "module:NAME" of a LearnerEntry."""
     seed: int = 0
     """Of weights, exploration, starts and goals."""
     settings: dict[str, bool | int | float | str | list[int] | list[float] | None] = field(default_factory=dict)
@@ -78,7 +78,7 @@ class OnRobotRun:
     ) -> None:
         self.folder = folder
         self.config = _resumed(folder, config) if resume else _fresh(folder, config)
-        self.learner: Learner = LEARNERS.load(config.learner).open(contract, _settings(self.config), self.config.seed)
+        self.learner: Learner = _entry(config.learner).open(contract, _settings(self.config), self.config.seed)
         self.counters = Counters()
         self.returns: list[float] = []
         self.successes: list[bool] = []
@@ -188,8 +188,14 @@ class OnRobotRun:
 
 def _settings(config: OnRobotConfig) -> Any:
     """The configuration of the run's learner."""
-    cls: Any = load_object(LEARNERS.load(config.learner).config)
-    return load_config(cls, {**plain(recommended(config.learner, config.task)), **plain(config.settings)})
+    cls: Any = load_object(_entry(config.learner).config)
+    base = cls() if ":" in config.learner else recommended(config.learner, config.task)
+    return load_config(cls, {**plain(base), **plain(config.settings)})
+
+
+def _entry(name: str) -> LearnerEntry:
+    """The learner called `name`, or the object named by "module:NAME"."""
+    return load_object(name) if ":" in name else LEARNERS.load(name)  # type: ignore[return-value]
 
 
 def _fresh(folder: Path, config: OnRobotConfig) -> OnRobotConfig:

@@ -17,7 +17,7 @@ import time
 import traceback
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -41,6 +41,7 @@ from robostack.nodes.parameters import configuration_from, refuse_unknown
 from robostack.nodes.qos import qos
 from robostack.nodes.robot_link import RobotLink, open_link
 from robostack.nodes.run_node import run_node
+from robostack.nodes.same_robot import require_same_spec
 from robostack.policies.opening import open_policy
 from robostack.policies.policy import Policy
 from robostack.runner import EpisodeRecord, EpisodeRunner, Phase, Reference, RunnerConfig, append_result
@@ -212,7 +213,7 @@ class PolicyNode(ManagedNode):
         if self._runner is None:
             return
         try:
-            require_same_robot(message.data, self._runner.task)
+            require_same_spec(message.data, self._runner.task.spec, f"task {self._runner.task.name}")
         except (ContractMismatchError, ProtocolError) as error:
             self._fail(str(error))
             return
@@ -465,29 +466,6 @@ def policy_for(name: str, task: Task) -> Policy:
             raise ConfigError(f"task {task.name} has no scripted policy; give a checkpoint folder or an ONNX file")
         return scripted
     return open_policy(Path(name), contract_of(task))
-
-
-def require_same_robot(spec_json: str, task: Task) -> None:
-    """Refuse a robot that differs from the one the task was defined for.
-
-    Raises:
-        ContractMismatchError: with each differing field.
-        ProtocolError: `spec_json` is no description of a robot.
-    """
-    expected = json.loads(json.dumps(asdict(task.spec)))
-    try:
-        offered = json.loads(spec_json)
-    except ValueError as error:
-        raise ProtocolError(f"robot_spec carries no JSON: {error}") from error
-    if not isinstance(offered, dict):
-        raise ProtocolError("robot_spec carries no description of a robot")
-    differences = [
-        (field, expected.get(field), offered.get(field))
-        for field in sorted(set(expected) | set(offered))
-        if field != "sources" and expected.get(field) != offered.get(field)
-    ]
-    if differences:
-        raise ContractMismatchError(f"task {task.name}", differences)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

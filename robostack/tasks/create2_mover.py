@@ -3,9 +3,10 @@
 The task of Mahmood et al., "Benchmarking Reinforcement Learning Algorithms on Real-World Robots" (CoRL 2018, arXiv
 1809.07731), which Vasan et al. (NeurIPS 2024, arXiv 2411.15370) learn on the robot: 150 ms cycle, episodes of up to
 90 s, reward for the way forwards. An episode ends where the bumper, a cliff sensor or a wheel drop switch reacts.
-Observed are the six infrared sensors around the bumper and the last action: eight numbers. Chosen here: actions are
-forward speed and yaw rate instead of two wheel speeds, within limits at which the robot stands in time; and between
-episodes it backs up and turns away.
+Observed are the six infrared sensors around the bumper and the last action, as published, and the measured forward
+speed and yaw rate: this stack ramps velocities, so that an action takes several cycles to be reached. Chosen here too:
+actions are forward speed and yaw rate instead of two wheel speeds, within limits at which the robot stands in time; and
+between episodes it backs up and turns away.
 """
 
 from __future__ import annotations
@@ -88,6 +89,8 @@ class Create2Mover(Task):
         )
         self.observation = (
             Term("light_bumps", PROXIMITY, "1", "", 0.0, 1.0),
+            Term("forward_speed", ("x",), "1", CREATE2.base_frame, -2.0, 2.0, config.forward_m_s),
+            Term("yaw_rate", ("z",), "1", CREATE2.base_frame, -2.0, 2.0, config.yaw_rate_rad_s),
             Term("previous_action", MOTION, "1", "", -1.0, 1.0),
         )
 
@@ -101,15 +104,17 @@ class Create2Mover(Task):
         return {"pose": np.array([x, y, heading]), "previous": np.array([-1.0, 0.0]), "way_m": np.array(0.0)}
 
     def observe(self, state: RobotState, episode: Episode) -> Array:
-        """The observation, (8,): the root of each light bumper's signal, which falls with the inverse distance.
+        """The observation, (10,); of each light bumper the root of its signal, which falls with the inverse distance.
 
         Raises:
-            StaleDataError: the state has no light bumpers.
+            StaleDataError: the state lacks light bumpers or velocities.
         """
-        if state.proximity is None:
-            raise StaleDataError("Create 2 light bumpers", math.inf, CREATE2.state_age_max_s)
+        linear, angular = state.base_linear_velocity, state.base_angular_velocity
+        if state.proximity is None or linear is None or angular is None:
+            raise StaleDataError("Create 2 light bumpers and velocities", math.inf, CREATE2.state_age_max_s)
         signals = np.array([state.proximity[name] for name in PROXIMITY])
-        return np.concatenate([np.sqrt(np.clip(signals, 0.0, 1.0)), episode["previous"]])
+        motion = [linear[0] / self.config.forward_m_s, angular[2] / self.config.yaw_rate_rad_s]
+        return np.concatenate([np.sqrt(np.clip(signals, 0.0, 1.0)), np.clip(motion, -2.0, 2.0), episode["previous"]])
 
     def reference(self, action: Array, state: RobotState, episode: Episode) -> BaseReference:
         """Speed from 0 to `forward_m_s`, and yaw rate."""
@@ -157,7 +162,7 @@ class _Avoid:
         """There is no memory."""
 
     def act(self, observation: Array) -> Array:
-        """The action for `observation` (8,).
+        """The action for `observation` (10,).
 
         Raises:
             NonFiniteError: the observation is not finite.

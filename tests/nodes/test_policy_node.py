@@ -117,15 +117,14 @@ def test_a_policy_that_cannot_be_read_is_one_clear_line(start, tmp_path):
 def test_robots_are_compared_field_by_field():
     import dataclasses
 
-    from graph_robot import SPEC, FakeTask
+    from graph_robot import SPEC
 
-    from robostack.nodes.policy_node import require_same_robot
+    from robostack.nodes.same_robot import require_same_spec
 
-    task = FakeTask()
-    require_same_robot(json.dumps(dataclasses.asdict(SPEC)), task)
+    require_same_spec(json.dumps(dataclasses.asdict(SPEC)), SPEC, "task x")
     other = dataclasses.replace(SPEC, base_frame="world")
     with pytest.raises(ContractMismatchError, match="base_frame: trained with 'base_link', offered 'world'"):
-        require_same_robot(json.dumps(dataclasses.asdict(other)), task)
+        require_same_spec(json.dumps(dataclasses.asdict(other)), SPEC, "task x")
     for text in ("{", "3"):
         with pytest.raises(ProtocolError, match="robot_spec carries no"):
-            require_same_robot(text, task)
+            require_same_spec(text, SPEC, "task x")
