@@ -109,12 +109,16 @@ class TeleoperationNode(ManagedNode):
         """A device that can tell at once that its emergency stop was pressed makes the next period begin now."""
         device: Any = self.setup.session.device
         if hasattr(device, "on_stop"):
-            wake = self.create_guard_condition(self._tick)
-            self._entities.append((self.destroy_guard_condition, wake))
-            device.on_stop = wake.trigger
+            device.on_stop = self._begin_period
         url = getattr(device, "url", "")
         if url:
             self.setup.say(f"open {url}")
+
+    def _begin_period(self) -> None:
+        """Serve a period as soon as the executor is free; from any thread."""
+        executor = self.executor
+        if executor is not None:  # else the session is ending, and the robot holds
+            executor.create_task(self._tick)
 
     def activate(self) -> None:
         """Begin."""
