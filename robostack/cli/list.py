@@ -19,6 +19,8 @@ KINDS: Mapping[str, str] = {
     "tasks": "robostack.tasks.task:TASKS",
     "learners": "robostack.learning.learner:LEARNERS",
     "devices": "sim.devices.device:DEVICES",
+    "cameras": "hardware.camera:CAMERAS",
+    "teleoperators": "hardware.teleoperator:TELEOPERATORS",
     "benches": "robostack.bench.bench:BENCHES",
     "commands": "robostack.cli.command:COMMANDS",
 }
@@ -30,6 +32,8 @@ NEXT: Mapping[str, str] = {
     "learners": "robostack train --help",
     "devices": "robostack virtual {name}",
     "launches": "robostack launch {name}",
+    "cameras": "robostack launch ROBOT --virtual --cameras '{{front: {{kind: {name}}}}}'",
+    "teleoperators": "robostack teleoperate ROBOT --virtual --teleop.type {name}",
     "benches": "robostack bench {name}",
     "commands": "robostack {name} --help",
 }
@@ -41,7 +45,7 @@ class ListOptions:
     """List what can be named in other commands."""
 
     kind: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="KIND")]
-    """What to list: robots, tasks, learners, devices, launches, benches or commands."""
+    """What to list: robots, tasks, learners, devices, cameras, teleoperators, launches, benches or commands."""
     json: bool = False
     """Print one JSON object, name -> summary, instead of the table."""
 
@@ -75,4 +79,4 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-COMMAND = Command(summary="List robots, tasks, learners, devices, launches, benches or commands", main=main)
+COMMAND = Command(summary="List robots, tasks, learners, devices, cameras, teleoperators, launches, benches or commands", main=main)

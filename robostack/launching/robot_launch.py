@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hardware.errors import ConfigError
+from robostack.launching.cameras import CAMERAS_ARGUMENT, camera_nodes
 from robostack.launching.description import Argument, LaunchDescription, NodeSpec, ParameterValue, ProcessSpec
 from robostack.launching.parameter_file import parameters_of
 from sim.devices.device import DEVICES, DeviceEntry
@@ -40,6 +41,7 @@ def robot_launch(
         Argument("virtual_seed", "0", "seed of the hidden dynamics of the virtual device, where it has such a seed"),
         *(dataclasses.replace(option, name=f"virtual_{option.name}") for option in device_options),
         *(_policy_arguments(task) if task else ()),
+        CAMERAS_ARGUMENT,
         Argument("report_path", "", "file for the driver's JSON report; empty: none"),
         Argument("namespace", "", "ROS namespace of the nodes"),
         Argument("params_file", str(parameter_file or ""), "ROS parameter file; empty: the nodes' defaults"),
@@ -63,6 +65,7 @@ def robot_launch(
                 f"robostack launch {robot} --virtual, ros2 launch robostack {file_name} virtual:=true"
             )
         items.append(NodeSpec("driver", "robostack.nodes.driver_node", driver, namespace=values["namespace"]))
+        items += camera_nodes(values["cameras"], robot, values["namespace"])
         if values.get("policy") or values.get("learn"):
             policy = (parameters_of(file, "policy") if file else {}) | _policy(values)
             if values["virtual"] == "true" and values["learn"]:

@@ -33,6 +33,6 @@ def test_json_is_one_object_on_the_last_line(capsys):
 
 def test_an_unknown_kind_lists_the_kinds():
     with pytest.raises(
-        UnknownNameError, match=r"unknown kind 'robos'. Did you mean 'robots'\? Available: benches, comm"
+        UnknownNameError, match=r"unknown kind 'robos'. Did you mean 'robots'\? Available: benches, cameras, comm"
     ):
         list_verb.main(["robos"])
