@@ -16,6 +16,9 @@ from hardware.errors import DeviceNotConnectedError
 from hardware.records import JointCommand, RobotState
 from hardware.robot import RobotEntry
 from hardware.spec import JointSpec, RobotSpec
+from robostack.learning.avg import Avg
+from robostack.learning.learner import LearnerEntry
+from robostack.tasks.create2_mover import Create2Mover
 from robostack.tasks.task import Outcome, Start, Task, Term
 
 SPEC = RobotSpec(
@@ -131,3 +134,33 @@ class Proportional:
 
     def act(self, observation):
         return np.clip(3.0 * observation, -0.5, 0.5)
+
+
+class ShortTask(FakeTask):
+    """Episodes of half a second that nothing else ends."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.name = "fake-short"
+        self.episode_s = 0.5
+        self.ends_on_success = False
+
+
+class ShortMover(Create2Mover):
+    """Create-Mover with episodes of 1.5 s."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.episode_s = 1.5
+
+
+class Broken(Avg):
+    """Its third update is a defect, as in a kernel that was built wrongly."""
+
+    def update(self):
+        if self.steps >= 2:
+            raise IndexError("the kernel wrote beyond its arrays")
+        return super().update()
+
+
+BROKEN = LearnerEntry("graph_robot:Broken", "robostack.learning.avg:AvgConfig", "for tests")
