@@ -123,7 +123,7 @@ class OperatorSession:
             return SessionStep(None, False, stop, tuple(events), message)
         coupled = self.coupling.step(command, state, now_s)
         self._in_use = self._in_use or coupled.enabled
-        return SessionStep(coupled.reference, coupled.enabled, False, tuple(events), coupled.message or self._problem)
+        return SessionStep(coupled.reference, coupled.enabled, False, tuple(events), self._problem or coupled.message)
 
     def _read(self, now_s: float) -> OperatorCommand | None:
         """The newest command; None while the device cannot be read."""

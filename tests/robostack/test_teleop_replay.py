@@ -1,0 +1,120 @@
+"""Replaying: the way to the first pose, the recorded rate, and the error, on a virtual clock and an exact follower."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from hardware.errors import ConfigError
+from hardware.records import RobotState
+from hardware.robot import ROBOTS
+from robostack.data.features import ACTION, CAPTURE_TIME, STATE, Feature
+from robostack.teleoperation.frame_layout import FrameLayout
+from robostack.teleoperation.replay import Replay, ReplayConfig, ReplayPhase, recorded_motion
+
+SPEC = ROBOTS.load("so101").spec
+FPS, PERIOD_S = 30.0, 0.02
+FEATURES = FrameLayout(SPEC, {}).features()
+
+
+def episode(count: int = 61, lag_s: float = 0.0):
+    """Two seconds of slow sines; what was measured lags behind what was commanded."""
+    time_s = np.arange(count) / FPS - 0.004
+    amplitude = np.linspace(0.1, 0.3, 6)
+    values = np.array(SPEC.default_position) + np.sin(2.0 * time_s)[:, None] * amplitude
+    lagging = np.array(SPEC.default_position) + np.sin(2.0 * (time_s - lag_s))[:, None] * amplitude
+    return {ACTION: values, STATE: lagging, CAPTURE_TIME: time_s}
+
+
+def run(motion, offset=0.0, config: ReplayConfig | None = None):
+    """Replay on a robot that is where it was told one period ago, plus `offset`."""
+    replay = Replay(motion, SPEC, config or ReplayConfig(settle_s=0.1), PERIOD_S)
+    position, now_s, phases, sent = np.array(SPEC.position_min) + 0.3, 20.0, [], []
+    for _ in range(2000):
+        state = RobotState(now_s, position + offset, np.zeros(6))
+        replay.on_state(state)
+        reference = replay.step(state, now_s)
+        if replay.phase not in phases:
+            phases.append(replay.phase)
+        if reference is None:
+            return replay, phases, sent
+        sent.append((replay.phase, now_s, reference))
+        # In the motion to the start the driver plans the way; here it is covered in a straight line.
+        share = min(1.0, PERIOD_S / reference.horizon_s)
+        position = position + share * (reference.value - position)
+        now_s += PERIOD_S
+    raise AssertionError("it never ended")
+
+
+def test_a_motion_is_reproduced_with_no_error_by_an_exact_robot():
+    replay, phases, sent = run(recorded_motion(episode(), FEATURES, FPS, SPEC))
+    assert phases == list(ReplayPhase)
+    result = replay.result()
+    assert result.max_rad < 2e-3, "what is left is interpolation between 30 Hz and 50 Hz"
+    assert result.compared >= 58
+    assert result.within(ReplayConfig())
+    running = [entry for entry in sent if entry[0] is ReplayPhase.RUN]
+    assert len(running) == pytest.approx(2.0 / PERIOD_S, abs=3)
+    np.testing.assert_array_equal(running[-1][2].velocity, 0.0)
+
+
+def test_the_way_to_the_first_pose_is_slow():
+    motion = recorded_motion(episode(), FEATURES, FPS, SPEC)
+    _, _, sent = run(motion)
+    first = sent[0][2]
+    away = np.max(np.abs(motion.action[0] - (np.array(SPEC.position_min) + 0.3)))
+    assert first.mode == "position"
+    assert first.horizon_s == pytest.approx(away / (0.15 * 2.5) * 15.0 / 8.0)
+    horizons = [reference.horizon_s for phase, _, reference in sent if phase is ReplayPhase.MOVE]
+    assert np.all(np.diff(horizons) < 0.0)
+
+
+def test_the_error_of_a_robot_that_is_beside_its_path_is_measured():
+    replay, _, _ = run(recorded_motion(episode(), FEATURES, FPS, SPEC), offset=np.array([0, 0, 0.05, 0, 0, 0]))
+    result = replay.result()
+    assert result.worst_joint == "elbow_flex"
+    assert result.joint_rms_rad["elbow_flex"] == pytest.approx(0.05, abs=2e-3)
+    assert result.rms_rad == pytest.approx(0.05 / np.sqrt(6.0), abs=1e-3)
+    assert result.within(ReplayConfig())
+    assert not result.within(ReplayConfig(tolerance_max=0.04))
+    assert not result.within(ReplayConfig(tolerance_rms=0.01))
+
+
+def test_the_lag_of_the_recorded_robot_is_not_mistaken_for_a_command():
+    replay, _, _ = run(recorded_motion(episode(lag_s=0.1), FEATURES, FPS, SPEC))
+    # The exact robot is 0.1 s ahead of the recorded one: at up to 2 * 0.3 rad/s.
+    assert replay.result().max_rad == pytest.approx(0.06, abs=5e-3)
+
+
+def test_joints_are_matched_by_name_and_repeated_measurements_count_once():
+    columns = episode(10)
+    order = [3, 1, 0, 2, 5, 4]
+    names = tuple(f"{SPEC.joint_names[index]}.pos" for index in order)
+    features = {name: Feature("float32", (6,), names) for name in (STATE, ACTION)}
+    shuffled = {STATE: columns[STATE][:, order], ACTION: columns[ACTION][:, order], CAPTURE_TIME: columns[CAPTURE_TIME]}
+    shuffled[CAPTURE_TIME] = np.concatenate([shuffled[CAPTURE_TIME][:5], shuffled[CAPTURE_TIME][4:-1]])
+    motion = recorded_motion(shuffled, features, FPS, SPEC)
+    assert len(motion.time_s) == 9
+    np.testing.assert_array_equal(motion.position[0], columns[STATE][0])
+    assert np.all(np.diff(motion.time_s) > 0.0)
+
+
+def test_a_dataset_without_capture_times_has_the_times_of_its_rate():
+    columns = episode(10)
+    del columns[CAPTURE_TIME]
+    np.testing.assert_allclose(recorded_motion(columns, FEATURES, FPS, SPEC).time_s, np.arange(10) / FPS)
+
+
+def test_another_robot_or_too_little_is_refused_in_words():
+    with pytest.raises(ConfigError, match="ur5e needs joint positions called shoulder_pan_joint.pos"):
+        recorded_motion(episode(), FEATURES, FPS, ROBOTS.load("ur5e").spec)
+    with pytest.raises(ConfigError, match="2 time steps"):
+        recorded_motion(episode(2), FEATURES, FPS, SPEC)
+    with pytest.raises(ConfigError, match="tolerances"):
+        ReplayConfig(tolerance_max=0.0)
+
+
+def test_a_replay_broken_off_has_no_result():
+    replay = Replay(recorded_motion(episode(), FEATURES, FPS, SPEC), SPEC, ReplayConfig(), PERIOD_S)
+    result = replay.result()
+    assert (result.compared, result.within(ReplayConfig())) == (0, False)
