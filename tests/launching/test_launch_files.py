@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import os
 import sys
 import xml.etree.ElementTree
@@ -59,6 +60,31 @@ def test_arguments_are_checked():
         described(virtual="true", policy="scripted", episodes="many")
 
 
+def test_a_learner_is_started_in_place_of_a_policy_and_only_a_virtual_robot_is_reset_by_it():
+    policy = described(virtual="true", task="ur5e-reacher-2", learn="avg", learn_dir="r", resume="true")[-1]
+    assert policy.name == "policy"
+    expected = {"task": "ur5e-reacher-2", "policy": "", "learn.learner": "avg", "learn.folder": "r"}
+    expected |= {"learn.resume": True, "learn.minutes": 10.0, "learn.update_budget": 0.25}
+    assert expected.items() <= policy.parameters.items()
+    assert policy.parameters["resets_max"] > 0
+    assert "resets_max" not in described(host="192.168.1.10", learn="avg")[-1].parameters
+    assert not any(name.startswith("learn.") for name in described(virtual="true", policy="scripted")[-1].parameters)
+    with pytest.raises(ConfigError, match="a policy either runs or is learned"):
+        described(virtual="true", policy="scripted", learn="avg")
+    with pytest.raises(ConfigError, match="update_budget = 'half' is no number"):
+        described(virtual="true", learn="avg", update_budget="half")
+
+
+def test_the_room_of_the_virtual_create_2_is_an_argument():
+    description = load_launch("create2")
+    given = {"virtual": "true", "virtual_room": "walled", "learn": "avg"}
+    helper, _, policy = description.describe(resolve_arguments(description, given))
+    assert helper.arguments[-2:] == ("--room", "walled")
+    assert policy.parameters["task"] == "create2-mover"
+    with pytest.raises(ConfigError, match="choose one of edge, walled"):
+        resolve_arguments(description, {"virtual_room": "cellar"})
+
+
 def test_the_parameter_file_names_only_parameters_that_the_nodes_have():
     pytest.importorskip("rclpy")
     import dataclasses
@@ -67,8 +93,9 @@ def test_the_parameter_file_names_only_parameters_that_the_nodes_have():
     from robostack.nodes.driver_node import DriverNodeConfig
     from robostack.nodes.policy_node import PolicyNodeConfig
 
-    file = ROOT / "launch" / "ur5e.params.yaml"
-    for node, config in (("driver", DriverNodeConfig), ("policy", PolicyNodeConfig)):
+    robots = [ROOT / "launch" / f"{robot}.params.yaml" for robot in ("ur5e", "create2")]
+    nodes = (("driver", DriverNodeConfig), ("policy", PolicyNodeConfig))
+    for file, (node, config) in itertools.product(robots, nodes):
         names = {field.name for field in dataclasses.fields(config)}
         names |= {f"loop.{field.name}" for field in dataclasses.fields(LoopConfig)} if node == "driver" else set()
         parameters = parameters_of(file, node)
