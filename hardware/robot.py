@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, cast
 
+from hardware.errors import ConfigError
 from hardware.records import RobotState
 from hardware.registry import Registry, load_object
 from hardware.spec import RobotSpec
@@ -78,6 +79,8 @@ class RobotEntry:
     """"module:Class" of the driver's configuration, a frozen dataclass whose defaults reach the robot as delivered."""
     summary: str
     """One line for `robostack list robots`."""
+    simulation_only: str = ""
+    """For a robot without a driver: why, and what to do instead. Its driver raises this when it is to connect."""
 
     def config_type(self) -> type[Any]:
         """The configuration dataclass of the driver."""
@@ -87,6 +90,16 @@ class RobotEntry:
         """A driver, not yet connected, with `config` (default: the configuration's defaults)."""
         driver = cast(Callable[[object], Robot], load_object(self.driver))
         return driver(config if config is not None else self.config_type()())
+
+
+def require_driver(name: str) -> None:
+    """Refuse a robot that exists in simulation only; for what else is unknown this says nothing.
+
+    Raises:
+        ConfigError: `name` is such a robot; the message says what to do instead.
+    """
+    if name in ROBOTS.names() and (reason := ROBOTS.load(name).simulation_only):
+        raise ConfigError(reason)
 
 
 ROBOTS: Registry[RobotEntry] = Registry("robot", "hardware", "ROBOT")

@@ -97,6 +97,8 @@ ROWS: tuple[Row, ...] = (
     # Gain of a motor, proportional gain of a position servo.
     Row("actuator", "stiffness", False, "1", _STIFFNESS, set_const=False, low_allowed=False),
     Row("actuator", "damping", False, "1", (Write("actuator_biasprm", "actuator", 2, scale=True),), set_const=False),
+    # Sliding friction of one geom. In a contact the larger friction of both counts, unless one geom has priority.
+    Row("contact", "friction", True, "1", (Write("geom_friction", "geom", 0),), set_const=False),
     # Sliding friction of every geom and pair.
     Row("contact", "friction", False, "1", _FRICTION, set_const=False),
 )
@@ -223,6 +225,10 @@ def _objects(
     """Name and index of each object that a row applies to."""
     if row.writes[0].objects == "dof":
         yield from zip(spec.joint_names, dofs.tolist(), strict=True)
+        return
+    if row.writes[0].objects == "geom":
+        for geom in names_of(model, mujoco.mjtObj.mjOBJ_GEOM, model.ngeom):
+            yield geom, int(mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_GEOM, geom))
         return
     for body in bodies:
         index = int(mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_BODY, body))

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from controllers.feed_forward import TrajectoryReference
 from controllers.impedance import ToolPoseReference, between_poses
 from controllers.interpolation import JerkLimitedInterpolator
 from controllers.reference import JointReference
@@ -25,6 +26,7 @@ class SimulatedPlant:
     control rate, into the position servos of the model. Its whole output for one horizon is computed at once. Effort
     references go to the actuators as they are. Tool poses move the target of Cartesian impedance control, which is part
     of the model then (`sim.impedance_actuators`); what does not follow the tool, a gripper, moves at its full speed.
+    Trajectories with feed-forward go to the servos as `_follow_trajectory` says.
 
     Args:
         engine: the physics.
@@ -107,6 +109,8 @@ class SimulatedPlant:
         """
         if isinstance(reference, ToolPoseReference):
             return self._follow_tool(reference)
+        if isinstance(reference, TrajectoryReference):
+            return self._follow_trajectory(reference)
         if reference.horizon_s != self._horizon_s:
             self._plan(reference.horizon_s)
         value = reference.value
@@ -140,6 +144,20 @@ class SimulatedPlant:
         control = self._set_point[:, None] + np.clip((aim - self._set_point)[:, None], -reach, reach)
         self._set_point = control[:, -1].copy()
         self.engine.step(control, {TOOL_TARGET: path})
+        return self.engine.state()
+
+    def _follow_trajectory(self, reference: TrajectoryReference) -> RobotState:
+        """Servos with feed-forward: what they are to add goes into the position they are given.
+
+        MuJoCo's servo gives stiffness (input - q) - damping qd; with
+            input = q_d + (damping qd_d + feed-forward) / stiffness
+        that is the whole law. Joints without a servo take the feed-forward alone.
+        """
+        steps = self._whole_steps(reference.horizon_s)
+        position, velocity = reference.sample(self.engine.timestep_s * np.arange(steps - 1, -1, -1))
+        extra = self.spec.damping * velocity + reference.effort[..., None, :]
+        servo = self.spec.stiffness > 0.0
+        self.engine.step(np.where(servo, position + extra / np.where(servo, self.spec.stiffness, 1.0), extra))
         return self.engine.state()
 
     def _plan(self, horizon_s: float) -> None:

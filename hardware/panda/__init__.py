@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from hardware.panda.config import SIMULATION_ONLY
 from hardware.panda.spec import PANDA
 from hardware.robot import RobotEntry
 
@@ -18,6 +19,7 @@ ROBOT = RobotEntry(
     driver="hardware.panda.config:PandaRobot",
     config="hardware.panda.config:PandaConfig",
     summary="Franka Emika Panda with its hand, 7 joints and a gripper, 1 kHz; simulation only",
+    simulation_only=SIMULATION_ONLY,
 )
 
 __all__ = ["FOLDER", "MODEL", "PANDA", "ROBOT"]

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from hardware.errors import ConfigError, UnknownNameError
+from hardware.robot import require_driver
 from robostack.launching.description import LaunchDescription
 
 SUFFIX = ".launch.py"
@@ -34,10 +35,11 @@ def load_launch(name: str) -> LaunchDescription:
 
     Raises:
         UnknownNameError: there is no such file.
-        ConfigError: the file has no `DESCRIPTION`.
+        ConfigError: the file has no `DESCRIPTION`, or `name` is a robot that exists in simulation only.
     """
     files = launch_files()
     if name not in files:
+        require_driver(name)
         raise UnknownNameError("launch file", name, files)
     # By path: the folder is no package, because `launch` is the name of ROS's own module.
     spec = importlib.util.spec_from_file_location(f"robostack_launch_file_{name}", files[name])

@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 import tyro
 
 from hardware.errors import ConfigError, RobostackError
+from hardware.robot import require_driver
 from sim.devices.device import DEVICES, DeviceEntry, VirtualDevice
 
 Hint = Callable[[str, str, str], str]
@@ -40,6 +41,7 @@ def main(argv: Sequence[str] | None = None, hint: Hint | None = None) -> int:
         return 0 if arguments[:1] in (["-h"], ["--help"]) else 1
     name = arguments[0]
     try:
+        require_driver(name)
         entry = DEVICES.load(name)
         config = tyro.cli(entry.config_type(), args=arguments[1:], prog=f"robostack virtual {name}")
         return serve(name, entry, config, hint)
