@@ -23,12 +23,13 @@ from robostack.checkpoint import atomic_folder, load_arrays, load_policy, save_a
 from robostack.contract import Contract, require_match
 from robostack.learning.avg import action_bounds
 from robostack.learning.batched_critic import Activation, BatchedCritic
+from robostack.learning.flat_adam import FlatAdam, flatten
 from robostack.learning.learner import LearnerEntry, Transition
 from robostack.learning.normalization import RunningNormalizer
 from robostack.learning.replay import SOURCES, Replay, transition_fields
 from robostack.learning.squashed_gaussian import Variance
 from robostack.learning.torch_actor import Architecture, SquashedActor
-from robostack.learning.torch_backend import Tensor, adam, adam_arrays, open_device, restore, to_arrays, torch
+from robostack.learning.torch_backend import Tensor, open_device, restore, to_arrays, torch
 
 LEARNER = LearnerEntry(
     learner="robostack.learning.rlpd:Rlpd",
@@ -172,11 +173,10 @@ class Rlpd:
         self.target = self.critic.parameters.clone()
         self._target_layers = self.critic.view(self.target)
         self.log_temperature = torch.tensor([math.log(config.initial_temperature)], device=self.device)
-        trained = torch.nn.Parameter(self.critic.parameters)
-        trained.grad, self.log_temperature.grad = self.critic.gradient, torch.zeros_like(self.log_temperature)
-        self.actor_optimizer = adam(list(self.actor.parameters()), config.actor_learning_rate)
-        self.critic_optimizer = adam([trained], config.critic_learning_rate)
-        self.temperature_optimizer = adam([self.log_temperature], config.temperature_learning_rate)
+        slope = torch.zeros_like(self.log_temperature)
+        self.actor_optimizer = FlatAdam(*flatten(self.actor.parameters()), config.actor_learning_rate)
+        self.critic_optimizer = FlatAdam(self.critic.parameters, self.critic.gradient, config.critic_learning_rate)
+        self.temperature_optimizer = FlatAdam(self.log_temperature, slope, config.temperature_learning_rate)
         self.normalizer = RunningNormalizer(observations)
         fields = transition_fields(observations, actions, config.privileged)
         folders = [Path(config.replay_dir) / name if config.replay_dir else None for name in ("online", "demo")]
@@ -281,32 +281,29 @@ class Rlpd:
             self._owed -= group
             self.learn()
             done += 1
-        return self._metrics
+        return dict(self._metrics)
 
-    def learn(self) -> None:
-        """One group of updates, whether due or not."""
+    def learn(self, actor: bool = True) -> None:
+        """One group of updates, whether due or not; without `actor`, of the critics only."""
         config = self.config
         with torch.no_grad():
             batches = self._draw(config.critic_steps_per_actor_step)
-            # The actor stays as it is within the group, so that its next actions can all be computed at once.
-            following = batches.next_state.flatten(0, 1)
-            action, log_probability = self.actor.draw(following, self._noise(len(following)))
-            group = batches.reward.shape
-            next_input = torch.cat([batches.next_context, action.view(*group, -1)], dim=-1)
-            bonus = -float(self.log_temperature.exp()) * log_probability.view(group)
-            chosen = self._subsets(group[0])
-            for index in range(group[0]):
-                target = self._target(next_input[index], chosen[index])
+            group, batch = batches.reward.shape
+            noise, chosen = self._noise(group * batch).view(group, batch, -1), self._subsets(group)
+            temperature = float(self.log_temperature.exp())
+            for index in range(group):
+                action, log_probability = self.actor.draw(batches.next_state[index], noise[index])
+                target = self._target(torch.cat([batches.next_context[index], action], dim=-1), chosen[index])
                 if config.entropy_backup:
-                    target += bonus[index]
+                    target -= temperature * log_probability
                 target = batches.reward[index] + batches.bootstrap[index] * target
                 error = self._critic_step(batches.critic_input[index], target, batches.weight[index])
-        self.updates += group[0]
-        value, entropy = self._actor_step(batches.state[-1], batches.critic_input[-1])
-        self._metrics = {
-            "critic_loss": float(error.square().mean()),
-            "value": value,
-            "entropy": entropy,
+        self.updates += group
+        self._metrics |= {"critic_loss": float(error.square().mean())}
+        if actor:
+            value, entropy = self._actor_step(batches.state[-1], batches.critic_input[-1])
+            self._metrics |= {"value": value, "entropy": entropy}
+        self._metrics |= {
             "temperature": float(self.log_temperature.exp()),
             "updates": float(self.updates),
             "rejected": float(self.rejected),
@@ -343,12 +340,12 @@ class Rlpd:
             temperature = self.log_temperature.exp()
         # The gradient of mean(alpha log pi - Q), with Q's part through the action.
         loss = temperature * log_probability.mean() - (action * slope[:, -actions:]).sum()
-        self.actor_optimizer.zero_grad(set_to_none=False)
+        self.actor_optimizer.gradient.zero_()
         loss.backward()
         self.actor_optimizer.step()
         entropy = -float(log_probability.detach().mean())
         if self.config.temperature_learning_rate > 0.0:
-            self.log_temperature.grad = temperature * (entropy - self.target_entropy)
+            self.temperature_optimizer.gradient.copy_(temperature * (entropy - self.target_entropy))
             self.temperature_optimizer.step()
         return float((values * share).sum()), entropy
 
@@ -467,9 +464,8 @@ class Rlpd:
         """Every tensor of the state, by name; the tensors themselves, so that `load` can write into them."""
         tensors = {f"actor.{name}": value.detach() for name, value in self.actor.named_parameters()}
         tensors |= {"critic": self.critic.parameters, "target": self.target, "log_temperature": self.log_temperature}
-        tensors |= adam_arrays("actor_adam", self.actor_optimizer)
-        tensors |= adam_arrays("critic_adam", self.critic_optimizer)
-        return tensors | adam_arrays("temperature_adam", self.temperature_optimizer)
+        tensors |= self.actor_optimizer.tensors("actor_adam") | self.critic_optimizer.tensors("critic_adam")
+        return tensors | self.temperature_optimizer.tensors("temperature_adam")
 
     def _policy_arrays(self) -> dict[str, Any]:
         """The deterministic policy, as robostack.policies.mlp reads it."""

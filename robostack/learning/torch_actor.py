@@ -58,9 +58,8 @@ class SquashedActor(torch.nn.Module):
         """The heads mu and l for observations (batch, inputs), each (batch, actions)."""
         hidden = observation
         for layer in self.linear[:-1]:
-            hidden = (
-                torch.nn.functional.leaky_relu(layer(hidden), self.leak) if self.leak else torch.relu(layer(hidden))
-            )
+            hidden = layer(hidden)
+            hidden = torch.nn.functional.leaky_relu_(hidden, self.leak) if self.leak else torch.relu_(hidden)
         if self.normalize:
             square = (hidden * hidden).sum(-1, keepdim=True)
             hidden = hidden / torch.sqrt(square + self.epsilon**2)

@@ -1,8 +1,8 @@
-"""torch, or an error that says how to get it; and Adam and tensors as arrays that a checkpoint can hold."""
+"""torch, or an error that says how to get it; and tensors as arrays that a checkpoint can hold."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,30 +16,6 @@ except ImportError as error:
     raise MissingExtraError("torch", "train", "this learner") from error
 
 Tensor = torch.Tensor
-
-
-def adam(parameters: Sequence[Tensor], learning_rate: float, epsilon: float = 1e-8) -> torch.optim.Adam:
-    """Adam in one pass per tensor, with its moments already there, so that `adam_arrays` can name them."""
-    optimizer = torch.optim.Adam(list(parameters), lr=learning_rate, eps=epsilon, fused=True)
-    for parameter in parameters:
-        optimizer.state[parameter] = {
-            # The fused step counts beside the parameters.
-            "step": torch.zeros((), dtype=torch.float32, device=parameter.device),
-            "exp_avg": torch.zeros_like(parameter),
-            "exp_avg_sq": torch.zeros_like(parameter),
-        }
-    return optimizer
-
-
-def adam_arrays(prefix: str, optimizer: torch.optim.Adam) -> dict[str, Tensor]:
-    """Moments and step count of each parameter, by name."""
-    names = {"exp_avg": "first", "exp_avg_sq": "second", "step": "steps"}
-    parameters = optimizer.param_groups[0]["params"]
-    return {
-        f"{prefix}.{index}.{names[key]}": optimizer.state[parameter][key]
-        for index, parameter in enumerate(parameters)
-        for key in names
-    }
 
 
 def to_arrays(tensors: Mapping[str, Tensor]) -> dict[str, np.ndarray[Any, Any]]:
@@ -79,3 +55,10 @@ def open_device(name: str) -> torch.device:
     except (RuntimeError, AssertionError) as error:
         raise ConfigError(f"device {name!r} cannot be used here: {str(error).splitlines()[0]}. Use cpu.") from error
     return device
+
+
+def use_threads(count: int) -> int:
+    """Let torch compute with `count` threads in this process; how many it had."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    return before
