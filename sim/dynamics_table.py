@@ -1,8 +1,8 @@
 """Dynamics parameters of a MuJoCo model: their names, which fields of the model they write, what must be recomputed.
 
 Names of one object set a value in SI units: `link:<body>/mass`, `joint:<joint>/damping`. Names of a kind multiply what
-all its objects have: `joint/damping` = 1.2 means 20 % more everywhere; only `actuator/latency` is a value [s] for all
-actuators. To add a parameter, add a row.
+all its objects have: `joint/damping` = 1.2 means 20 % more everywhere; `actuator/latency` is a value [s] for all
+actuators, and what there is only one of (`world/gravity`, `medium/viscosity`) a value too. To add one, add a row.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from operator import attrgetter
+from typing import Any, Literal
 
 import mujoco
 import numpy as np
@@ -22,7 +23,7 @@ from hardware.errors import LimitViolationError, UnknownNameError
 from hardware.spec import RobotSpec
 from sim.model_binding import bind_model, names_of
 
-Objects = Literal["body", "dof", "actuator", "geom", "pair"]
+Objects = Literal["body", "dof", "actuator", "geom", "pair", "option"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +31,15 @@ class Write:
     """One field of MjModel that a parameter writes."""
 
     field: str
-    """Name of the field, (number of objects, ...)."""
+    """Name of the field, (number of objects, ...); of an option ("opt.gravity") its own shape."""
     objects: Objects
     """What its rows are."""
     column: int | None = None
     """Column of a row; None: the whole row."""
     scale: bool = False
     """Multiply the model's value by value / nominal instead of setting the value."""
+    power: int = 1
+    """Power of value / nominal to multiply with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +47,7 @@ class Row:
     """One kind of parameter."""
 
     kind: str
-    """"link", "joint", "actuator" or "contact"."""
+    """"link", "joint", "actuator", "contact", "world" or "medium"."""
     quantity: str
     """What of it."""
     each: bool
@@ -64,6 +67,11 @@ class Row:
 
 
 _MASS = (Write("body_mass", "body", scale=True), Write("body_inertia", "body", scale=True))
+_ROD = (
+    Write("body_ipos", "body", 2, scale=True),
+    Write("body_inertia", "body", 0, scale=True, power=2),
+    Write("body_inertia", "body", 1, scale=True, power=2),
+)
 _STIFFNESS = (
     Write("actuator_gainprm", "actuator", 0, scale=True),
     Write("actuator_biasprm", "actuator", 1, scale=True),
@@ -93,6 +101,10 @@ ROWS: tuple[Row, ...] = (
     *_joint_rows("damping", "N m s/rad", "dof_damping", set_const=False),
     *_joint_rows("armature", "kg m^2", "dof_armature", set_const=True),
     *_joint_rows("frictionloss", "N m", "dof_frictionloss", set_const=False),
+    # Of a thin uniform rod along z that begins at its body's origin: its middle moves, the inertia about it grows.
+    Row("link", "half_length", True, "m", _ROD, set_const=True, low_allowed=False),
+    Row("world", "gravity", False, "m/s^2", (Write("opt.gravity", "option", 2, scale=True),), set_const=False),
+    Row("medium", "viscosity", False, "Pa s", (Write("opt.viscosity", "option"),), set_const=False),
     Row("actuator", "latency", False, "s", (Write("actuator_delay", "actuator"),), set_const=False),
     # Gain of a motor, proportional gain of a position servo.
     Row("actuator", "stiffness", False, "1", _STIFFNESS, set_const=False, low_allowed=False),
@@ -126,13 +138,17 @@ def targets(spec: RobotSpec, model: mujoco.MjModel) -> dict[str, Target]:
         "actuator": np.arange(model.nu) if len(binding.actuators) == 0 else binding.actuators,
         "geom": np.arange(model.ngeom),
         "pair": np.arange(model.npair),
+        "option": np.zeros(0, dtype=np.intp),
     }
     bodies = names_of(model, mujoco.mjtObj.mjOBJ_BODY, model.nbody)
     found: dict[str, Target] = {}
     for row in ROWS:
-        field = getattr(model, row.writes[0].field)
+        field = field_of(model, row.writes[0].field)
         if not row.each:
-            nominal = 1.0 if row.unit == "1" else float(field[everything[row.writes[0].objects]].max(initial=0.0))
+            if row.writes[0].objects == "option":
+                nominal = abs(float(field if row.writes[0].column is None else field[row.writes[0].column]))
+            else:
+                nominal = 1.0 if row.unit == "1" else float(field[everything[row.writes[0].objects]].max(initial=0.0))
             found[f"{row.kind}/{row.quantity}"] = Target(row, everything, nominal)
             continue
         for name, index in _objects(row, spec, binding.dofs, bodies, model):
@@ -191,7 +207,7 @@ class DynamicsTable:
 
     def _compose(self, field: str, rows: slice | NDArray[np.intp]) -> None:
         """Write one field from its nominal values and every parameter that has a say in it."""
-        nominal = getattr(self._model, field)
+        nominal = field_of(self._model, field)
         if not nominal.size:
             return
         array = self._batch.expand(field)
@@ -201,7 +217,7 @@ class DynamicsTable:
             for write in target.row.writes:
                 indices = target.indices.get(write.objects)
                 if write.field == field and indices is not None:
-                    _apply(fresh, write, indices, value / target.nominal if write.scale else value)
+                    _apply(fresh, write, indices, (value / target.nominal) ** write.power if write.scale else value)
         array[rows] = fresh
 
     def _target(self, name: str) -> Target:
@@ -232,13 +248,28 @@ def _objects(
         return
     for body in bodies:
         index = int(mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_BODY, body))
-        if model.body_mass[index] > 0.0:
+        if model.body_mass[index] > 0.0 and (row.quantity != "half_length" or _is_rod(model, index)):
             yield body, index
+
+
+def field_of(model: mujoco.MjModel, name: str) -> NDArray[Any]:
+    """A field of a model, or of its options ("opt.gravity")."""
+    return np.asarray(attrgetter(name)(model))
+
+
+def _is_rod(model: mujoco.MjModel, body: int) -> bool:
+    """Whether a body without others on it is a thin uniform rod along z: inertia m l^2 / 3 for half length l."""
+    x, y, z = model.body_ipos[body]
+    across = model.body_mass[body] * z * z / 3.0
+    uniform = bool(np.allclose(model.body_inertia[body, :2], across, rtol=0.05))
+    return x == y == 0.0 and z != 0.0 and uniform and not (model.body_parentid[1:] == body).any()
 
 
 def _apply(fresh: Array, write: Write, indices: NDArray[np.intp], value: FloatArray) -> None:
     """Set or scale the elements of (k, objects, ...) that a write names, with one value per simulation (k,)."""
-    where = (slice(None), indices) if write.column is None else (slice(None), indices, write.column)
+    where: Any = (slice(None),) if write.objects == "option" else (slice(None), indices)
+    if write.column is not None:
+        where = (*where, write.column)
     block = fresh[where]
     per_simulation = value.reshape(-1, *([1] * (block.ndim - 1)))
     fresh[where] = block * per_simulation if write.scale else np.broadcast_to(per_simulation, block.shape)

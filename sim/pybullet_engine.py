@@ -19,11 +19,11 @@ from hardware.records import RobotState
 from hardware.spec import RobotSpec
 from sim.bullet_world import BulletWorld, dry_friction
 from sim.delay_history import with_latency
-from sim.dynamics_table import DynamicsTable
+from sim.dynamics_table import DynamicsTable, field_of
 from sim.model_binding import ModelBinding, bind_model
 from sim.urdf import Placed, frame_of
 
-_REBUILT = ("body_mass", "body_inertia", "body_ipos", "geom_friction")
+_REBUILT = ("body_mass", "body_inertia", "body_ipos", "geom_friction", "opt.gravity")
 """Fields that PyBullet takes only when a body is made."""
 _IMPLICIT = (int(mujoco.mjtIntegrator.mjINT_IMPLICIT), int(mujoco.mjtIntegrator.mjINT_IMPLICITFAST))
 
@@ -166,7 +166,7 @@ class _Fields:
     def expand(self, field: str) -> NDArray[Any]:
         """One row per simulation of a field, (count, ...)."""
         if field not in self._arrays:
-            nominal = getattr(self._model, field)
+            nominal = field_of(self._model, field)
             self._arrays[field] = np.repeat(nominal[None], self.nsim, axis=0)
         return self._arrays[field]
 
@@ -199,9 +199,8 @@ class _Simulation:
         """Take over fields of the model, before a reset."""
         again = False
         for name, value in fields.items():
-            own = getattr(self._model, name)
-            again |= name in _REBUILT and not np.array_equal(own, value)
-            own[:] = value
+            again |= name in _REBUILT and not np.array_equal(field_of(self._model, name), value)
+            _write(self._model, name, value)
         if again:
             self.world.build()
         self._load()
@@ -302,6 +301,16 @@ class _Simulation:
         self._reduction = np.eye(len(dofs))[:, self._free]
         for follower, leader, joint in self._coupled:
             self._reduction[follower, list(self._free).index(leader)] = joint.coefficients[1]
+
+
+def _write(model: mujoco.MjModel, name: str, value: NDArray[Any]) -> None:
+    """Set a field of a model, or one of its options."""
+    owner, _, last = name.rpartition(".")
+    target = getattr(model, owner) if owner else model
+    if value.ndim == 0:
+        setattr(target, last, float(value))
+    else:
+        getattr(target, last)[:] = value
 
 
 def _uniform_gravcomp(model: mujoco.MjModel, bodies: list[int]) -> float:

@@ -1,88 +1,38 @@
-"""Gymnasium's Hopper-v5, number for number, as a task: hop forwards and do not fall."""
+"""Gymnasium's Hopper-v5: hop forwards and do not fall; four masses, three dampings and the foot's friction unknown."""
 
 from __future__ import annotations
 
-import math
-
-import numpy as np
-
-from controllers.reference import JointReference
-from hardware.arrays import Array, namespace
-from hardware.records import RobotState
-from robostack.tasks.task import Episode, Outcome, Start, Task, Term
+from robostack.tasks.gymnasium_body import BodyRules, GymnasiumBody, around_nominal
 from sim.bodies.gymnasium_assets import gymnasium_model
-from sim.bodies.hopper import HOPPER
+from sim.bodies.planar import HOPPER
 
-# Constants of gymnasium.envs.mujoco.hopper_v5.HopperEnv.
-CONTROL_COST_WEIGHT = 1e-3
-HEALTHY_REWARD = 1.0
-HEALTHY_STATE = 100.0
-HEALTHY_HEIGHT_M = 0.7
-HEALTHY_ANGLE_RAD = 0.2
-RESET_NOISE = 5e-3
-VELOCITY_CLIP = 10.0
-EFFORT_NM = 200.0
-DRIVEN = 3
+RULES = BodyRules(
+    model="hopper",
+    timestep_s=0.002,
+    frame_skip=4,
+    hidden_positions=1,
+    control_cost=1e-3,
+    reset_noise=5e-3,
+    success_return=1600.0,
+    velocity_clip=10.0,
+    healthy_reward=1.0,
+    height_m=(0.7, float("inf")),
+    angle_rad=(-0.2, 0.2),
+    state_max=100.0,
+)
+PARAMETERS = (
+    *(f"link:{name}/mass" for name in ("torso", "thigh", "leg", "foot")),
+    *(f"joint:{name}/damping" for name in ("thigh_joint", "leg_joint", "foot_joint")),
+    "contact:foot_geom/friction",
+)
 
 
-class HopperTask(Task):
-    """Observation: height, angles and clipped velocities; action: torques as fractions of 200 N m.
-
-    Rewards forward speed and staying upright, minus a small control cost; ends when the hopper falls.
-    """
+class HopperTask(GymnasiumBody):
+    """The hopper; every parameter within 95 % of its nominal value, DORAEMON's range on Gymnasium's own model."""
 
     def __init__(self) -> None:
-        self.name = "hopper"
-        self.spec = HOPPER
-        self.model = gymnasium_model("hopper")
-        self.control_period_s = 0.008
-        self.timestep_s = 0.002
-        self.episode_s = 8.0
-        self.ends_on_success = False
-        names = self.spec.joint_names
-        self.observation = (
-            Term("height", ("rootz",), "m", "world", -math.inf, math.inf),
-            Term("angle", names[2:], "rad", "", -math.inf, math.inf),
-            Term("linear_velocity", names[:2], "m/s", "world", -VELOCITY_CLIP, VELOCITY_CLIP),
-            Term("angular_velocity", names[2:], "rad/s", "", -VELOCITY_CLIP, VELOCITY_CLIP),
-        )
-        self.action = (Term("torque", names[-DRIVEN:], "N m", "", -1.0, 1.0, scale=EFFORT_NM),)
-
-    def start(self, rng: np.random.Generator, count: int) -> Start:
-        """The default pose with small uniform noise on positions and velocities."""
-        shape = (count, len(self.spec.joints))
-        position = self.spec.default_position + rng.uniform(-RESET_NOISE, RESET_NOISE, shape)
-        return Start(position, rng.uniform(-RESET_NOISE, RESET_NOISE, shape))
-
-    def begin(self, rng: np.random.Generator, state: RobotState) -> Episode:
-        """Remember where the hopper is."""
-        return {"x": state.joint_position[..., 0]}
-
-    def observe(self, state: RobotState, episode: Episode) -> Array:
-        """Positions but the forward one, then clipped velocities, (..., 11)."""
-        xp = namespace(state.joint_position)
-        velocity = xp.clip(state.joint_velocity, -VELOCITY_CLIP, VELOCITY_CLIP)
-        return xp.concat([state.joint_position[..., 1:], velocity], axis=-1)
-
-    def reference(self, action: Array, state: RobotState, episode: Episode) -> JointReference:
-        """The inputs of the model's motors, which have the gear 200 built in; the passive joints get 0."""
-        xp = namespace(action)
-        passive = xp.zeros_like(action)[..., : len(self.spec.joints) - DRIVEN]
-        return JointReference("effort", xp.concat([passive, action], axis=-1), self.control_period_s)
-
-    def judge(self, action: Array, state: RobotState, episode: Episode) -> tuple[Outcome, Episode]:
-        """Speed plus 1 while healthy, minus the control cost; unhealthy ends the episode."""
-        xp = namespace(action)
-        position = state.joint_position
-        speed = (position[..., 0] - episode["x"]) / self.control_period_s
-        rest = xp.concat([position[..., 2:], state.joint_velocity], axis=-1)
-        healthy = xp.all(xp.abs(rest) < HEALTHY_STATE, axis=-1)
-        healthy &= (position[..., 1] > HEALTHY_HEIGHT_M) & (xp.abs(position[..., 2]) < HEALTHY_ANGLE_RAD)
-        # The order of operations is Gymnasium's, so that rewards are equal to the last bit.
-        cost = CONTROL_COST_WEIGHT * xp.sum(action * action, axis=-1)
-        reward = xp.where(healthy, speed + HEALTHY_REWARD, speed) - cost
-        outcome = Outcome(reward=reward, success=xp.zeros_like(healthy), terminated=~healthy)
-        return outcome, {"x": position[..., 0]}
+        dynamics = around_nominal(HOPPER, gymnasium_model(RULES.model), PARAMETERS, 0.95)
+        super().__init__("hopper", HOPPER, RULES, dynamics)
 
 
 TASK = HopperTask

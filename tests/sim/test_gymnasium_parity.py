@@ -8,7 +8,7 @@ import pytest
 
 from hardware.spec import JointSpec, RobotSpec
 from sim.bodies.gymnasium_assets import gymnasium_model
-from sim.bodies.hopper import HOPPER
+from sim.bodies.planar import HOPPER
 from sim.mujoco_engine import MujocoEngine
 
 STEPS = 200

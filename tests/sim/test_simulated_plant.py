@@ -13,7 +13,7 @@ from hardware.errors import ConfigError
 from hardware.records import RobotState
 from hardware.ur5e import SCENE, UR5E
 from sim.bodies.gymnasium_assets import gymnasium_model
-from sim.bodies.hopper import HOPPER
+from sim.bodies.planar import HOPPER
 from sim.mujoco_engine import MujocoEngine
 from sim.simulated_plant import SimulatedPlant
 
