@@ -38,7 +38,7 @@ LONGEST_S = 2.5
 CAMERA = IMAGES + "front"
 FPS = 30.0
 STEP_S = 0.01
-"""Time per time step: several times faster than a robot, so that about half the kills meet an episode being recorded."""
+"""Time per time step: several times faster than a robot; kills then meet episodes being recorded and being finished."""
 TASK = "count"
 NAMES = ("a", "b", "c", "d", "e", "f", "g")
 FEATURES = {

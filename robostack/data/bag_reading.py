@@ -133,7 +133,7 @@ def read_bag(path: Path) -> Iterator[RawMessage]:
             for connection, time_ns, data in reader.messages():
                 text = str(connection.msgdef.data or "")
                 yield RawMessage(connection.topic, connection.msgtype, bytes(data), time_ns, time_ns, text)
-    except AnyReaderError as error:
+    except (AnyReaderError, OSError) as error:
         raise DatasetError(f"{path} is no readable bag: {error}") from error
 
 

@@ -77,6 +77,7 @@ def check(root: Path, deep: bool = False) -> CheckReport:
             found += [Finding("warning", where, note) for note in _notes(surveyor, row)]
     if start != info.total_frames:
         found.append(Finding("error", "meta/info.json", f"counts {info.total_frames} rows, the episodes have {start}"))
+    found += _spare_frames(root, info, rows, surveyor)
     found += _stats(root, info, rows)
     found += _contract(root)
     found += _leftovers(root, info, rows)
@@ -137,6 +138,20 @@ def _notes(surveyor: Surveyor, row: EpisodeRow) -> list[str]:
             if repeated:
                 notes.append(f"{repeated} of {row.length} time steps repeat the measurement before")
     return notes
+
+
+def _spare_frames(root: Path, info: DatasetInfo, rows: Sequence[EpisodeRow], surveyor: Surveyor) -> list[Finding]:
+    """Videos with more frames than their episodes have rows: of an episode taken out, or of another recording."""
+    wanted: dict[Path, int] = {}
+    for row in rows:
+        for key, part in row.videos.items():
+            path = root / info.video_file(key, part.chunk, part.file)
+            wanted[path] = wanted.get(path, 0) + row.length
+    return [
+        Finding("warning", str(path.relative_to(root)), f"has {surveyor.frames[path]} frames for {count} time steps")
+        for path, count in wanted.items()
+        if surveyor.frames.get(path, 0) > count
+    ]
 
 
 def _stats(root: Path, info: DatasetInfo, rows: Sequence[EpisodeRow]) -> list[Finding]:

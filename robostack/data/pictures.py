@@ -41,6 +41,6 @@ def decode_picture(data: bytes) -> NDArray[np.uint8]:
             for frame in container.decode(video=0):
                 image: NDArray[np.uint8] = frame.to_ndarray(format="rgb24")
                 return image
-    except (OSError, ValueError, IndexError) as error:
+    except (av.error.FFmpegError, OSError, ValueError, IndexError) as error:
         raise DatasetError(f"a picture cannot be decoded: {error}") from error
     raise DatasetError("a picture is empty")

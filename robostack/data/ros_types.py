@@ -71,7 +71,8 @@ def to_cdr(message: Any) -> bytes:
 def from_cdr(data: bytes, type_name: str) -> Any:
     """CDR bytes as a message of the type store.
 
-    Fast CDR leaves out the padding before an empty sequence at the end, which rosbags expects: tried again with it.
+    Where a message ends with an empty sequence of doubles, Fast CDR counts padding for numbers that do not come, and
+    rosbags then finds four bytes too many: tried again without them.
 
     Raises:
         DatasetError: the bytes are not of this type.
@@ -80,9 +81,9 @@ def from_cdr(data: bytes, type_name: str) -> Any:
 
     store = message_types()
     reasons: tuple[type[Exception], ...] = (SerdeError, struct.error, ValueError, IndexError, UnicodeDecodeError)
-    for padding in (b"", bytes(4)):
+    for whole in (data, data[:-4]):
         try:
-            return store.deserialize_cdr(data + padding, type_name)
+            return store.deserialize_cdr(whole, type_name)
         except KeyError as error:
             raise DatasetError(f"message type '{type_name}' is not known") from error
         except reasons as error:

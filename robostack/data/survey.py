@@ -35,6 +35,8 @@ class Surveyor:
 
     def __init__(self, root: Path, info: DatasetInfo, tasks: Iterable[str], deep: bool = False) -> None:
         self.root, self.info, self.tasks, self.deep = root, info, tuple(tasks), deep
+        self.frames: dict[Path, int] = {}
+        """Video file -> frames in it, of the files looked at so far."""
         self._table: tuple[Path, Any] | None = None
         self._facts: dict[str, tuple[Path, VideoFacts]] = {}
 
@@ -114,6 +116,7 @@ class Surveyor:
         path = self.root / self.info.video_file(key, part.chunk, part.file)
         if self._facts.get(key, (None,))[0] != path:
             self._facts[key] = (path, video_facts(path))
+            self.frames[path] = len(self._facts[key][1].times_s)
         facts = self._facts[key][1]
         height, width = self.info.features[key].shape[:2]
         if (facts.height, facts.width) != (height, width):

@@ -20,6 +20,8 @@ from robostack.data.stats import ImageStats, Stats
 CODEC, PIXEL_FORMAT = "libx264", "yuv420p"
 OPTIONS = {"g": "2", "bf": "0", "crf": "23", "preset": "veryfast", "threads": "1"}
 """A key frame every second frame makes random access cheap (lerobot's choice); no frame is out of order."""
+CODEC_ERRORS: tuple[type[Exception], ...] = (av.error.FFmpegError, OSError, ValueError)
+"""What PyAV raises: FFmpeg's errors are OSErrors only where the operating system has such an error."""
 QUEUE_FRAMES = 60
 """Frames of one camera that may wait for the encoder; two seconds at 30 Hz."""
 
@@ -103,7 +105,7 @@ class EpisodeEncoder:
         try:
             with av.open(str(self.path), "w", format="mp4") as container:
                 self._encode(container)
-        except (OSError, ValueError) as error:  # PyAV's errors are OSErrors with FFmpeg's number
+        except CODEC_ERRORS as error:
             self._error = error if isinstance(error, OSError) else OSError(str(error))
 
     def _encode(self, container: Any) -> None:
@@ -158,30 +160,27 @@ class VideoFacts:
     """What a video file consists of."""
 
     times_s: tuple[float, ...]
-    """Presentation time of each frame, ascending [s]."""
+    """Presentation time of each frame that is whole, ascending [s]."""
     width: int
     height: int
 
 
 def video_facts(path: Path) -> VideoFacts:
-    """Look at every packet of a video, without decoding.
+    """Look at every packet of a video, without decoding; of a file that was cut off, those that are whole.
 
     Raises:
-        DatasetError: the file is missing, damaged or cut off.
+        DatasetError: the file is missing or damaged.
     """
-    size = path.stat().st_size if path.is_file() else 0
     with _open(path) as container:
         stream = container.streams.video[0]
-        times, end = [], 0
         try:
-            for packet in container.demux(stream):
-                if packet.pts is not None:
-                    times.append(float(packet.pts * packet.time_base))
-                    end = max(end, (packet.pos or 0) + packet.size)
-        except OSError as error:
+            times = [
+                float(packet.pts * packet.time_base)
+                for packet in container.demux(stream)
+                if packet.pts is not None and not packet.is_corrupt  # what FFmpeg calls one that ends early
+            ]
+        except CODEC_ERRORS as error:
             raise DatasetError(f"{path} is damaged: {error}") from error
-        if end > size or len(times) < stream.frames:
-            raise DatasetError(f"{path} is cut off: {len(times)} of {stream.frames} frames are there")
         return VideoFacts(tuple(sorted(times)), stream.width, stream.height)
 
 
@@ -205,7 +204,7 @@ def frames_between(path: Path, start_s: float, count: int, fps: float) -> Iterat
                     found += 1
                     if found == count:
                         return
-            except OSError as error:
+            except CODEC_ERRORS as error:
                 raise DatasetError(f"{path} is damaged: {error}. See: robostack data repair") from error
     if found < count:
         raise DatasetError(
@@ -254,7 +253,7 @@ def coding_of(path: Path) -> tuple[Any, ...]:
 def _open(path: Path) -> Any:
     try:
         container = av.open(str(path))
-    except (OSError, ValueError) as error:
+    except CODEC_ERRORS as error:
         raise DatasetError(f"{path} is not a readable video ({error}). See: robostack data repair") from error
     if not container.streams.video:
         container.close()
