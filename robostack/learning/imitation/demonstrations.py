@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,3 +67,13 @@ def demonstration(columns: Mapping[str, NDArray[Any]]) -> Demonstration:
     total = float(np.sum(columns[REWARD])) if REWARD in columns else 0.0
     success = bool(columns[SUCCESS][-1]) if SUCCESS in columns and len(columns[SUCCESS]) else True
     return Demonstration(matrix(STATE), matrix(ACTION), total, success)
+
+
+def sha256_of(demonstrations: Sequence[Demonstration]) -> str:
+    """Hash of what is learned from, to tell one set of demonstrations from another."""
+    digest = hashlib.sha256()
+    for episode in demonstrations:
+        digest.update(str((episode.observation.shape, episode.action.shape, episode.total_reward)).encode())
+        digest.update(np.ascontiguousarray(episode.observation).tobytes())
+        digest.update(np.ascontiguousarray(episode.action).tobytes())
+    return digest.hexdigest()

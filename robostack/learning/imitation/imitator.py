@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from robostack.contract import Contract, require_match
 from robostack.env import bounds
 from robostack.learning.imitation.behaviour_cloning import BehaviourCloning
 from robostack.learning.imitation.config import ImitationConfig
+from robostack.learning.imitation.demonstrations import sha256_of
 from robostack.learning.imitation.diffusion import Diffusion
 from robostack.learning.imitation.flow_matching import FlowMatching
 from robostack.learning.imitation.head import Head
@@ -68,6 +68,7 @@ class Imitator:
         chunk = config.chunk
         self.windows = Windows(demonstrations, chunk.past, chunk.horizon, config.return_temperature)
         self._require_fit()
+        self.demonstrations_sha256 = sha256_of(demonstrations)
         self.observation = fitted(self.windows.observations, config.normalization)
         self.action = fitted(self.windows.actions, config.normalization)
         self.head = make_head(config)
@@ -78,7 +79,11 @@ class Imitator:
             self.network, self.average = self._network(), self._network()
         self.average.load_state_dict(self.network.state_dict())
         self._optimizer = torch.optim.AdamW(
-            self.network.parameters(), lr=config.learning_rate, betas=BETAS, weight_decay=config.weight_decay
+            self.network.parameters(),
+            lr=config.learning_rate,
+            betas=BETAS,
+            weight_decay=config.weight_decay,
+            fused=True,
         )
 
     def _network(self) -> ChunkNet:
@@ -151,7 +156,7 @@ class Imitator:
         provenance = {
             "seed": self.config.seed,
             "steps": self.steps,
-            "demonstrations_sha256": self._fingerprint(),
+            "demonstrations_sha256": self.demonstrations_sha256,
             "torch": torch.__version__,
         }
         save_policy(folder, self._policy_arrays(), self.contract, config, provenance)
@@ -161,7 +166,7 @@ class Imitator:
             arrays |= {f"{prefix}.{name}": value.numpy() for name, value in network.state_dict().items()}
         for index, state in self._optimizer.state_dict()["state"].items():
             arrays |= {f"adam.{index}.{name}": value.numpy() for name, value in state.items()}
-        meta = {"steps": self.steps, "rng": self._rng.bit_generator.state, "fingerprint": self._fingerprint()}
+        meta = {"steps": self.steps, "rng": self._rng.bit_generator.state, "fingerprint": self.demonstrations_sha256}
         save_arrays(folder, LEARNER, arrays, meta)
 
     def load(self, folder: Path) -> None:
@@ -173,7 +178,7 @@ class Imitator:
         """
         require_match(load_policy(folder).contract, self.contract, f"checkpoint {folder}")
         arrays, meta = load_arrays(folder, LEARNER)
-        if meta.get("fingerprint") != self._fingerprint():
+        if meta.get("fingerprint") != self.demonstrations_sha256:
             raise CheckpointError(f"{folder} was learned from other demonstrations. Start a new run in another folder.")
         try:
             tensors = {name: torch.from_numpy(value.copy()) for name, value in arrays.items()}
@@ -213,11 +218,6 @@ class Imitator:
         error = float(np.max(np.abs(model.predict(past, noise) - expected) / ((model.high - model.low) / 2.0)))
         if not error <= TOLERANCE:
             raise CheckpointError(f"numpy differs from torch by {error:.2e} of half the action range. Report this.")
-
-    def _fingerprint(self) -> str:
-        digest = hashlib.sha256(self.windows.observations.tobytes())
-        digest.update(self.windows.actions.tobytes())
-        return digest.hexdigest()
 
 
 def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

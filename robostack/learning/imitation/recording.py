@@ -20,7 +20,8 @@ from robostack.tasks.task import Task, Term
 
 DISTURBANCE = INFO + "disturbance"
 """Column of what was added to the action on its way to the robot."""
-ATTEMPTS_PER_EPISODE = 5
+ATTEMPTS_MAX = 50
+"""Failures in a row after which recording gives up."""
 
 
 @dataclass(frozen=True)
@@ -79,24 +80,25 @@ def record_scripted(
     if policy is None:
         raise ConfigError(f"task '{task.name}' has no scripted policy to demonstrate it")
     env, contract = make_env(task, randomize=config.randomize, seed=config.seed), contract_of(task)
-    failures = 0
+    failures, tries = 0, 0
     writer = DatasetWriter(
         root, fps=1.0 / task.control_period_s, features=features_of(task), robot_type=task.spec.name, contract=contract
     )
     with writer:
         while writer.num_episodes < config.episodes:
-            attempt = writer.num_episodes + failures
-            # Seeded one by one, so that a continued recording does not show its first episodes again.
-            success = _episode(env, policy, writer, config, np.random.default_rng([config.seed, attempt]))
-            failures += not success
+            # Seeded one by one, so that a recording that was interrupted becomes the same as one that was not.
+            rng = np.random.default_rng([config.seed, writer.num_episodes, tries])
+            success = _episode(env, policy, writer, config, rng)
             if success:
                 writer.finish_episode()
+                tries = 0
             else:
                 writer.discard_episode()
+                failures, tries = failures + 1, tries + 1
             if on_episode is not None:
                 on_episode(writer.num_episodes, success)
-            if failures > ATTEMPTS_PER_EPISODE * config.episodes:
-                raise ConfigError(f"{failures} attempts at '{task.name}' failed; lower tremor and disturbance")
+            if tries > ATTEMPTS_MAX:
+                raise ConfigError(f"{tries} attempts at '{task.name}' in a row failed; lower tremor and disturbance")
     return failures
 
 
