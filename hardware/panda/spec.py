@@ -83,7 +83,7 @@ PANDA = RobotSpec(
     # In front of the base, above the table, everywhere within reach with the tool pointing down (a test solves the
     # inverse kinematics at the corners).
     workspace_min=(0.3, -0.3, 0.005),
-    workspace_max=(0.65, 0.3, 0.5),
+    workspace_max=(0.6, 0.3, 0.45),
     state_age_max_s=0.01,
     sources=(
         "Franka Emika, Franka Control Interface documentation, 'Robot and interface specifications': "

@@ -1,4 +1,4 @@
-"""A hand-written policy that pushes a box: behind it, as seen from the goal, then through it; shows that it can be done."""
+"""A hand-written policy that pushes a box: behind it, as seen from the goal, then through it; a yardstick."""
 
 from __future__ import annotations
 

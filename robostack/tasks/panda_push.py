@@ -235,7 +235,7 @@ class PandaPush(Task):
         return ScriptedPush(self)
 
     def _behind_the_box(self) -> np.ndarray:
-        """Joint positions with the shut hand 30 mm behind the box, the finger tips 10 mm above the table, (8,) [rad]."""
+        """Joint positions with the shut hand 30 mm behind the box, finger tips 10 mm above the table, (8,) [rad]."""
         x, y = self.config.box_position
         point = np.array([[x - 0.09, y, 0.02]])
         rotation = self.chain.forward(PANDA.default_position)[1][None]

@@ -1,4 +1,4 @@
-"""Cartesian impedance control: its law against hand-computed values and finite differences, its limits, its references."""
+"""Cartesian impedance control: its law against hand-computed values and finite differences, its limits."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_a_clipped_axis_stiffens_no_more(chain):
     q = PANDA.default_position.copy()
     position, quaternion = target_at(chain, q)
     tool = chain.forward_and_jacobian(q)
-    free = controller.linearisation(tool, (position + [0.0, 0.0, 1.0], quaternion)).position_gain
+    free = controller.linearisation(tool, (position + np.array([0.0, 0.0, 1.0]), quaternion)).position_gain
     held = controller.linearisation(tool, (position, quaternion)).position_gain
     row = tool[2][2]
     np.testing.assert_allclose(free - held, CONFIG.stiffness[2] * np.outer(row, row), atol=1e-9)
@@ -94,7 +94,7 @@ def test_torques_are_limited_in_size_and_in_rate(chain):
     position, quaternion = target_at(chain, q)
     tool, before = chain.forward_and_jacobian(q), np.zeros(8)
     for _ in range(12):
-        effort = controller.effort(q, np.zeros(8), tool, (position + [0.0, 0.0, 1.0], quaternion))
+        effort = controller.effort(q, np.zeros(8), tool, (position + np.array([0.0, 0.0, 1.0]), quaternion))
         assert np.abs(effort - before).max() <= 1.0 + 1e-12
         before = effort
     assert np.abs(before).max() == pytest.approx(5.0)

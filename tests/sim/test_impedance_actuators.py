@@ -1,4 +1,4 @@
-"""Impedance control as MuJoCo's actuators: the controller's very torques; contact pushes no harder than the clip allows."""
+"""Impedance control as MuJoCo's actuators: the controller's very torques; contact pushes no harder than the clip."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_the_actuators_give_the_torques_of_the_controller():
         expected = controller.effort(q, velocity, tool, (target, quaternion))
         np.testing.assert_allclose(data.qfrc_actuator[arm], expected[:7], atol=1e-6)
         clipped += int((np.abs(target - tool[0]) > 0.03).any())
-    assert 5 < clipped  # both regimes were met
+    assert clipped > 5  # both regimes were met
 
 
 def joints_at(position: np.ndarray) -> np.ndarray:
@@ -95,7 +95,7 @@ def test_contact_pushes_no_harder_than_stiffness_times_clip(clip):
     bound = config.stiffness[2] * clip
     assert max(forces) < 1.5 * bound  # the moving arm meets the table
     assert max(forces[10:]) < bound + 1.0
-    # The target is half a metre below the table: the springs rest at their bound, the weak posture adds next to nothing.
+    # The target is half a metre below the table: the springs rest at their bound, the posture adds next to nothing.
     np.testing.assert_allclose(forces[60:], bound, atol=1.0)
 
 
@@ -112,7 +112,7 @@ def test_without_the_clip_the_table_feels_far_more():
 def test_the_tool_follows_and_the_posture_hardly_moves_it():
     plant = plant_for(CONFIG)
     start = plant.reset(READY, 0 * READY).tool_position
-    goal = start + [[0.2, 0.15, -0.3]]
+    goal = start + np.array([[0.2, 0.15, -0.3]])
     for step in range(30):
         state = plant.follow(pose(start + min(1.0, (step + 1) / 15) * (goal - start)))
     assert np.abs(state.joint_position - READY)[0, :7].max() > 0.5  # far from the posture
@@ -136,7 +136,7 @@ def test_resetting_one_of_many_leaves_the_others_alone():
     tool = plant.reset(start, 0 * start).tool_position
     value = np.full((3, 8), np.nan)
     down = np.repeat(DOWN, 3, axis=0)
-    goal = tool + [0.0, 0.05, -0.05]
+    goal = tool + np.array([0.0, 0.05, -0.05])
     moved = plant.follow(ToolPoseReference("position", value, 0.2, position=goal, quaternion=down))
     cube = np.array([[0.45, 0.1, 0.02, 1.0, 0.0, 0.0, 0.0]])
     state = plant.reset(READY, 0 * READY, np.array([1]), {"cube": cube})
