@@ -115,6 +115,19 @@ def test_what_a_crash_left_half_done_is_dropped(tmp_path):
     assert [json.loads(line)["episode"] for line in path.read_text().splitlines()] == [0, 1]
 
 
+@pytest.mark.parametrize("name", ["avg", "intentional", "stream-ac"])
+def test_every_incremental_learner_learns_and_resumes_by_its_name(tmp_path, name):
+    config = OnRobotConfig("line", name, settings={"hidden": [8, 8]})
+    policy = learn(open_run(tmp_path / name, config=config), 2)
+    again = open_run(tmp_path / name, resume=True, config=config)
+    assert again.counters.steps == policy.learned > 0
+    observation = np.array([0.3])
+    expected = policy.learner.act(observation, explore=False)
+    np.testing.assert_array_equal(again.learner.act(observation, explore=False), expected)
+    learn(again, 3)
+    assert again.counters.episodes == 3
+
+
 def test_begins_from_the_checkpoint_of_another_run(tmp_path):
     trained = open_run(tmp_path / "sim")
     learn(trained, 2)
