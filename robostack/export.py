@@ -121,7 +121,10 @@ def _nodes(policy: MlpPolicy, constants: dict[str, Any]) -> Iterator[Node]:
             inputs = [linear, constant(f"gain{index}", np.ones_like(bias))]
             linear = f"normal{index}"
             yield "LayerNormalization", inputs, linear, {"axis": -1, "epsilon": policy.layer_norm}
-        yield "LeakyRelu", [linear], f"hidden{index + 1}", {"alpha": policy.leak}
+        if policy.activation == "tanh":
+            yield "Tanh", [linear], f"hidden{index + 1}", {}
+        else:
+            yield "LeakyRelu", [linear], f"hidden{index + 1}", {"alpha": policy.leak}
     feature = f"hidden{len(inner)}"
     if policy.normalize:
         axes = constant("axes", np.array([-1], dtype=np.int64))
@@ -132,7 +135,7 @@ def _nodes(policy: MlpPolicy, constants: dict[str, Any]) -> Iterator[Node]:
         feature = "feature"
     weight, bias = last
     yield "Gemm", [feature, constant("weight", weight), constant("bias", bias)], "mean", {"transB": 1}
-    yield "Tanh", ["mean"], "squashed", {}
+    yield "Tanh" if policy.squash else "Identity", ["mean"], "squashed", {}
     yield "Mul", ["squashed", constant("action_half", policy.half)], "scaled", {}
     yield "Add", ["scaled", constant("action_center", policy.center)], "mapped", {}
     yield "Max", ["mapped", constant("action_low", policy.low)], "above", {}

@@ -18,8 +18,9 @@ from robostack.policies.policy import Policy
 class MlpPolicy:
     """a = clip(center + half tanh(mlp((o - mean) / scale)), low, high), for one observation or a batch.
 
-    LeakyReLU between the layers; where the checkpoint says so, each layer's pre-activations are normalised to zero mean
-    and unit variance before it, and the last hidden vector is divided by its length.
+    LeakyReLU between the layers. Where the checkpoint says so, it is tanh instead, each layer's pre-activations are
+    normalised to zero mean and unit variance before it, the last hidden vector is divided by its length, or there is no
+    tanh around the network's output.
 
     Args:
         saved: what the checkpoint holds.
@@ -36,6 +37,7 @@ class MlpPolicy:
             network = saved.config["network"]
             self.leak, self.normalize = float(network["leak"]), bool(network["normalize"])
             self.epsilon, self.layer_norm = float(network["epsilon"]), float(network.get("layer_norm", 0.0))
+            self.activation, self.squash = network.get("activation", "leaky_relu"), bool(network.get("squash", True))
             arrays = saved.arrays
             count = sum(name.endswith(".weight") for name in arrays)
             self.layers = [(arrays[f"layer{index}.weight"], arrays[f"layer{index}.bias"]) for index in range(count)]
@@ -74,12 +76,13 @@ class MlpPolicy:
                 hidden = hidden - np.mean(hidden, axis=-1, keepdims=True)
                 square = np.mean(hidden * hidden, axis=-1, keepdims=True)
                 hidden = hidden / np.sqrt(square + np.float32(self.layer_norm))
-            hidden = np.maximum(hidden, self.leak * hidden)
+            hidden = np.tanh(hidden) if self.activation == "tanh" else np.maximum(hidden, self.leak * hidden)
         if self.normalize:
             square = np.sum(hidden * hidden, axis=-1, keepdims=True)
             hidden = hidden / np.sqrt(square + self.epsilon**2)
         weight, bias = self._layers[-1]
-        squashed = np.tanh((hidden @ weight + bias).astype(np.float64))
+        mean = (hidden @ weight + bias).astype(np.float64)
+        squashed = np.tanh(mean) if self.squash else mean
         action: FloatArray = np.clip(self.center + self.half * squashed, self.low, self.high)
         if not np.all(np.isfinite(action)):
             raise NonFiniteError(f"the action is not finite for observation {observation}")
