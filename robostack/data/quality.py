@@ -166,7 +166,7 @@ class Verdict:
 
     accept: bool
     compatibility: float
-    """Mean over its time steps, from 0 (contradicts) to 1 (agrees, or shows something new)."""
+    """Mean over its time steps in known states, from 0 (contradicts) to 1 (agrees); 1 where all are new."""
     novelty: float
     """Share of its time steps in states that the demonstrations so far do not show."""
     contradictions: tuple[int, ...]
@@ -192,8 +192,9 @@ class CompatibilityConfig:
 class Compatibility:
     """Knows the demonstrations so far and judges a new one.
 
-    In a known state the action should be close to what was shown there: M = 1 - min(error^2 / lambda^2, 1); in a state
-    that is new, anything is welcome: M = 1.
+    In a known state the action should be close to what was shown there: M = 1 - min(error^2 / lambda^2, 1). In a state
+    that is new anything is welcome. The paper averages over both; here the new states are left out, or a demonstration
+    that leaves the known ones in the wrong direction would pass by what it does afterwards.
 
     Args:
         parts: the demonstrations so far, at least two.
@@ -231,7 +232,8 @@ class Compatibility:
         distance, error = self._compare(self._tree, self._actions, part)
         new = distance > self.known_within
         agreement = np.where(new, 1.0, 1.0 - np.minimum((error / self.agrees_within) ** 2, 1.0))
-        compatibility, novelty = float(agreement.mean()), float(new.mean())
+        compatibility = 1.0 if np.all(new) else float(agreement[~new].mean())
+        novelty = float(new.mean())
         contradictions = tuple(int(k) for k in np.flatnonzero(~new & (error > self.agrees_within)))
         accept = compatibility >= self.config.threshold
         if not accept:

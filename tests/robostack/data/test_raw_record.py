@@ -41,7 +41,12 @@ TYPES = (
 def joints(step: int):
     numbers = np.array([step, -0.5 * step])
     return new_message(
-        JOINT_STATE, header=header(step * 10**7, "base"), name=["a", "b"], position=numbers, velocity=numbers, effort=numbers
+        JOINT_STATE,
+        header=header(step * 10**7, "base"),
+        name=["a", "b"],
+        position=numbers,
+        velocity=numbers,
+        effort=numbers,
     )
 
 
@@ -61,12 +66,16 @@ def test_rosbags_reads_it(tmp_path):
             "joint_states": (JOINT_STATE, 200),
             "note": (STRING, 4),
         }
-        messages = [(item.topic, when, reader.deserialize(data, item.msgtype)) for item, when, data in reader.messages()]
+        messages = [
+            (item.topic, when, reader.deserialize(data, item.msgtype)) for item, when, data in reader.messages()
+        ]
     states = [(when, message) for topic, when, message in messages if topic == "joint_states"]
     assert [when for when, _ in states] == [step * 10**7 for step in range(200)]
     assert [message.position.tolist() for _, message in states] == [[step, -0.5 * step] for step in range(200)]
     assert states[7][1].name == ["a", "b"] and states[7][1].header.stamp.nanosec == 7 * 10**7
-    assert [message.data for topic, _, message in messages if topic == "note"] == [f"step {k}" for k in (0, 50, 100, 150)]
+    assert [message.data for topic, _, message in messages if topic == "note"] == [
+        f"step {k}" for k in (0, 50, 100, 150)
+    ]
 
 
 def test_reading_it_back(tmp_path):
