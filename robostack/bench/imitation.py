@@ -32,7 +32,7 @@ from robostack.learning.imitation.config import HeadName, ImitationConfig
 from robostack.learning.imitation.demonstrations import load_demonstrations, sha256_of
 from robostack.learning.imitation.recording import RecordingConfig, record_scripted
 from robostack.make import make_env
-from robostack.policies.chunked import ChunkedPolicy, ChunkModel, ChunkSettings
+from robostack.policies.chunked import ChunkedPolicy, ChunkModel
 from robostack.policies.onnx_chunk import OnnxChunkModel
 from robostack.policies.onnx_file import OnnxFile
 from robostack.policies.policy import Policy
@@ -51,7 +51,8 @@ TIMED = 200
 """Chunks whose time is measured."""
 OPERATOR = RecordingConfig(episodes=50, seed=0, speed_spread=0.4, tremor=0.15, disturbance=0.1)
 """The scripted operator: slower by up to 40 %, with a tremor of 15 % of the largest displacement, pushed by 10 %."""
-LEARNING = ImitationConfig(steps=3000, batch=128, width=192, chunk=ChunkSettings(2, 8, 4, 1))
+LEARNING = ImitationConfig()
+"""The settings that `robostack imitate` has by itself."""
 DIFFUSION_MIN, DIFFUSION_MS = 90.0, 20.0
 
 

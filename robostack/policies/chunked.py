@@ -19,11 +19,11 @@ class ChunkSettings:
 
     past: int = 2
     """Number of observations that a chunk is computed from, the newest included."""
-    horizon: int = 16
+    horizon: int = 8
     """Actions in a chunk; the first is for the time of the newest observation."""
-    executed: int = 8
+    executed: int = 4
     """Actions executed before the next chunk is computed."""
-    blend_steps: int = 2
+    blend_steps: int = 1
     """Steps over which a new chunk is faded in."""
     delay_steps: int = 0
     """Control periods from an observation to the first use of its chunk, where inference is slow."""

@@ -57,9 +57,9 @@ class ImitationConfig:
     """Steps over which the learning rate rises; afterwards it falls to zero along a cosine."""
     weight_decay: float = 1e-4
     """Of AdamW."""
-    width: int = 256
+    width: int = 128
     """Units per layer."""
-    blocks: int = 3
+    blocks: int = 2
     """Residual blocks of the network."""
     average_max: float = 0.999
     """Largest decay of the moving average of the weights, which is what is saved."""

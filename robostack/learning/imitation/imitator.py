@@ -78,12 +78,9 @@ class Imitator:
             torch.manual_seed(config.seed)
             self.network, self.average = self._network(), self._network()
         self.average.load_state_dict(self.network.state_dict())
+        parameters, decay = self.network.parameters(), config.weight_decay
         self._optimizer = torch.optim.AdamW(
-            self.network.parameters(),
-            lr=config.learning_rate,
-            betas=BETAS,
-            weight_decay=config.weight_decay,
-            fused=True,
+            parameters, lr=config.learning_rate, betas=BETAS, weight_decay=decay, fused=True
         )
 
     def _network(self) -> ChunkNet:
