@@ -7,6 +7,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from controllers.impedance import ImpedanceConfig
 from hardware.errors import CheckpointError, ContractMismatchError
 from robostack.tasks.task import Task, Term
 
@@ -46,6 +47,8 @@ class Contract:
     """Number of past observations."""
     format: int = FORMAT
     """Version of this layout."""
+    impedance: ImpedanceConfig | None = None
+    """Gains of Cartesian impedance control, where the policy's references are tool poses."""
 
     @property
     def num_observations(self) -> int:
@@ -79,6 +82,7 @@ def contract_of(task: Task) -> Contract:
         observation=task.observation,
         action=task.action,
         history=task.history,
+        impedance=task.impedance,
     )
 
 
@@ -100,6 +104,11 @@ def contract_from_json(text: str, source: str) -> Contract:
             data[key] = tuple(Term(**{**term, "elements": tuple(term["elements"])}) for term in data[key])
         for key in ("joint_names", "default_position", "stiffness", "damping"):
             data[key] = tuple(data[key])
+        if data.get("impedance") is not None:
+            gains: dict[str, Any] = data["impedance"]
+            for key, value in gains.items():
+                gains[key] = tuple(value) if isinstance(value, list) else value
+            data["impedance"] = ImpedanceConfig(**gains)
         return Contract(**data)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise CheckpointError(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -37,18 +37,19 @@ class CameraRenderer:
         model: compiled model; left unchanged.
         width: image width [px].
         height: image height [px].
+        samples: samples per pixel; several smooth the edges, and cost.
 
     Raises:
         ConfigError: a size is not positive.
         RenderingError: no OpenGL here; names the packages to install.
     """
 
-    def __init__(self, model: Any, width: int, height: int) -> None:
+    def __init__(self, model: Any, width: int, height: int, samples: int = 0) -> None:
         if width < 1 or height < 1:
             raise ConfigError(f"images must have a positive size, not {width} x {height}")
         self.width, self.height = width, height
         self.model = copy.copy(model)
-        self.model.vis.quality.offsamples = 0
+        self.model.vis.quality.offsamples = samples
         self.model.vis.global_.offwidth = max(width, int(model.vis.global_.offwidth))
         self.model.vis.global_.offheight = max(height, int(model.vis.global_.offheight))
         self.data = mujoco.MjData(self.model)
@@ -71,18 +72,23 @@ class CameraRenderer:
     ) -> None:
         self.close()
 
-    def image(self, camera: str, data: Any | None = None) -> NDArray[np.uint8]:
+    def image(
+        self, camera: str, data: Any | None = None, decorate: Callable[[Any], None] | None = None
+    ) -> NDArray[np.uint8]:
         """One image, RGB, (height, width, 3).
 
         Args:
             camera: name of a camera of the model.
             data: an MjData of the model, current in its positions (mj_forward); None: the renderer's own `data`.
+            decorate: adds to the scene (an MjvScene) before it is drawn.
 
         Raises:
             UnknownNameError: the model has no such camera.
         """
         self._require(camera)
         self._renderer.update_scene(self.data if data is None else data, camera=camera)
+        if decorate is not None:
+            decorate(self._renderer.scene)
         return np.array(self._renderer.render(), dtype=np.uint8)
 
     def intrinsics(self, camera: str) -> CameraIntrinsics:

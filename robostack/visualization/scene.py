@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
 from hardware.arrays import Array
-from hardware.errors import RobostackError
-
-HEADLESS_PACKAGES = "libegl1 libopengl0 libgl1-mesa-dri"
-"""Debian packages that software rendering through EGL needs."""
-
-
-class RenderingError(RobostackError):
-    """Pictures cannot be rendered here."""
+from sim.camera_rendering import CameraRenderer, RenderingError
 
 
 class SceneRenderer:
     """Renders joint positions of one robot in its scene, RGB, with MuJoCo's classic renderer.
-
-    Shadows and reflections are off: on a machine without a GPU they cost 15 to 30 times the rest.
 
     Args:
         model: MJCF of the scene.
@@ -39,26 +30,11 @@ class SceneRenderer:
     """
 
     def __init__(self, model: Path, joint_names: tuple[str, ...], camera: str, width: int, height: int) -> None:
-        os.environ.setdefault("MUJOCO_GL", "egl")
-        import mujoco
-
-        self._mujoco = mujoco
-        spec = mujoco.MjSpec.from_file(str(model))
-        spec.visual.global_.offwidth = max(width, 640)
-        spec.visual.global_.offheight = max(height, 480)
-        self._model = spec.compile()
-        self._data = mujoco.MjData(self._model)
+        compiled = mujoco.MjModel.from_xml_path(str(model))
+        self._renderer = CameraRenderer(compiled, width, height, samples=4)
+        self._model, self._data = self._renderer.model, self._renderer.data
         self._addresses = np.array([self._model.joint(name).qposadr[0] for name in joint_names], dtype=np.intp)
         self._camera = camera
-        try:
-            self._renderer: Any = mujoco.Renderer(self._model, height=height, width=width)
-        except (AttributeError, ImportError, RuntimeError, OSError) as error:
-            raise RenderingError(
-                f"cannot render without a display ({error}). Install the packages {HEADLESS_PACKAGES}, "
-                "or set MUJOCO_GL=osmesa with libosmesa6"
-            ) from error
-        self._renderer.scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = False
-        self._renderer.scene.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = False
 
     def __enter__(self) -> SceneRenderer:
         return self
@@ -87,27 +63,27 @@ class SceneRenderer:
         self._data.qpos[self._addresses] = joint_position
         for name, position in (markers or {}).items():
             self._data.mocap_pos[self._model.body(name).mocapid[0]] = position
-        self._mujoco.mj_forward(self._model, self._data)
-        self._renderer.update_scene(self._data, camera=self._camera)
-        if trail is not None and len(trail) > 1:
-            self._draw_trail(np.asarray(trail, dtype=np.float64))
-        return np.array(self._renderer.render(), dtype=np.uint8)
+        mujoco.mj_forward(self._model, self._data)
+        points = np.zeros((0, 3)) if trail is None else np.asarray(trail, dtype=np.float64)
+        decorate = (lambda scene: _draw_trail(scene, points)) if len(points) > 1 else None
+        return self._renderer.image(self._camera, decorate=decorate)
 
     def close(self) -> None:
         """Free the OpenGL context."""
         self._renderer.close()
 
-    def _draw_trail(self, points: NDArray[np.float64]) -> None:
-        """Add capsules between successive points, fading from the newest backwards, while the scene has room."""
-        scene = self._renderer.scene
-        segments = min(len(points) - 1, scene.maxgeom - scene.ngeom)
-        for k in range(segments):
-            geom = scene.geoms[scene.ngeom]
-            fade = 0.15 + 0.85 * (k + 1) / segments
-            rgba = np.array([0.96, 0.55, 0.10, fade], dtype=np.float32)
-            self._mujoco.mjv_initGeom(
-                geom, self._mujoco.mjtGeom.mjGEOM_CAPSULE, np.zeros(3), np.zeros(3), np.zeros(9), rgba
-            )
-            start, end = points[-segments - 1 + k], points[-segments + k]
-            self._mujoco.mjv_connector(geom, self._mujoco.mjtGeom.mjGEOM_CAPSULE, 0.004, start, end)
-            scene.ngeom += 1
+
+def _draw_trail(scene: Any, points: NDArray[np.float64]) -> None:
+    """Add capsules between successive points, fading from the newest backwards, while the scene has room."""
+    segments = min(len(points) - 1, scene.maxgeom - scene.ngeom)
+    for k in range(segments):
+        geom = scene.geoms[scene.ngeom]
+        fade = 0.15 + 0.85 * (k + 1) / segments
+        rgba = np.array([0.96, 0.55, 0.10, fade], dtype=np.float32)
+        mujoco.mjv_initGeom(geom, mujoco.mjtGeom.mjGEOM_CAPSULE, np.zeros(3), np.zeros(3), np.zeros(9), rgba)
+        start, end = points[-segments - 1 + k], points[-segments + k]
+        mujoco.mjv_connector(geom, mujoco.mjtGeom.mjGEOM_CAPSULE, 0.004, start, end)
+        scene.ngeom += 1
+
+
+__all__ = ["RenderingError", "SceneRenderer"]

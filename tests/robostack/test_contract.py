@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from controllers.impedance import ImpedanceConfig
 from hardware.errors import CheckpointError, ContractMismatchError
 from hardware.spec import JointSpec, RobotSpec
 from robostack.contract import FORMAT, Contract, contract_from_json, contract_of, require_match
@@ -63,6 +64,7 @@ OTHER = {
     "action": (dataclasses.replace(CONTRACT.action[0], scale=0.06),),
     "history": 1,
     "format": FORMAT + 1,
+    "impedance": ImpedanceConfig(),
 }
 
 

@@ -7,9 +7,10 @@ import dataclasses
 import numpy as np
 import pytest
 
-from hardware.errors import ConfigError, UnknownNameError
+from controllers.impedance import ImpedanceConfig
+from hardware.errors import CheckpointError, ConfigError, ContractMismatchError, UnknownNameError
 from hardware.records import RobotState
-from robostack.contract import contract_of
+from robostack.contract import contract_from_json, contract_of, require_match
 from robostack.make import make_env
 from robostack.tasks.panda_pick_cube import CUBE, PandaPickCube, PandaPickCubeConfig
 from robostack.tasks.panda_tool import ToolMotionConfig
@@ -98,6 +99,16 @@ def test_settings_are_checked() -> None:
         PandaPickCubeConfig(cube_min=(0.6, 0.0))
     with pytest.raises(ConfigError, match="leash"):
         ToolMotionConfig(leash_m=0.01)
+
+
+def test_the_contract_holds_the_gains_of_the_tool() -> None:
+    soft = PandaPickCubeConfig(impedance=ImpedanceConfig(stiffness=(500.0,) * 6))
+    trained, offered = contract_of(PandaPickCube()), contract_of(PandaPickCube(soft))
+    assert contract_from_json(trained.to_json(), "test") == trained
+    with pytest.raises(ContractMismatchError, match="impedance"):
+        require_match(trained, offered, "policy")
+    with pytest.raises(CheckpointError, match="not a readable contract"):
+        contract_from_json(trained.to_json().replace('"posture_damping"', '"posture_dumping"'), "test")
 
 
 def test_a_turning_tool_has_one_more_action_and_still_picks() -> None:
