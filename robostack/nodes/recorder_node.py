@@ -294,7 +294,8 @@ class RecorderNode(ManagedNode):
     def _publish(self, report: EpisodeReport) -> None:
         values = {**asdict(report), "clock_skew_ms": report.clock_skew_ms, "text": report.text(), "failed": False}
         self._status.publish(String(data=json.dumps(values)))
-        self.get_logger().info(report.text())
+        if not self._status.get_subscription_count():  # else the listener says it
+            self.get_logger().info(report.text())
 
     def _fail(self, reason: str) -> None:
         if self.finished:

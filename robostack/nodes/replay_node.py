@@ -29,7 +29,7 @@ class ReplaySetup:
     """The motion."""
     wait_limit_s: float = 30.0
     """Longest wait for the robot [s]."""
-    state_age_max_s: float = 0.2
+    state_age_max_s: float = 0.5
     """A measurement older than this ends the replay [s]."""
     say: Callable[[str], None] = lambda line: None
     """Takes a line for the person."""

@@ -48,6 +48,9 @@ class CouplingConfig:
     """Speed of the robot's joints while it aligns itself [rad/s]."""
     smoothing_hz: float = 4.0
     """Bandwidth of the filter between a leader arm and the robot [Hz]; it follows a motion 1 / (pi smoothing) late."""
+    lookahead_s: float = 0.15
+    """How far ahead a set-point made from a leader arm's motion lies [s]: over a shorter time the robot's limits of
+    acceleration and jerk leave no room to plan, and it would fall behind."""
     base_linear_scale: float = 3.0
     """Robots on wheels: speed per speed of a tool."""
     base_turn_per_sideways: float = 5.0
@@ -63,6 +66,7 @@ class CouplingConfig:
             ("joint_speed_share", 0.01, 1.0),
             ("align_speed", 0.01, 1.0),
             ("smoothing_hz", 0.5, 20.0),
+            ("lookahead_s", 0.02, 0.5),
         ):
             if not low <= getattr(self, name) <= high:
                 raise ConfigError(f"coupling: {name} = {getattr(self, name)} is outside [{low:g}, {high:g}]")

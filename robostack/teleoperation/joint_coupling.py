@@ -53,8 +53,10 @@ class JointCoupling:
             self._position, self._velocity, self._stepped_s = measured.copy(), np.zeros_like(measured), now_s - period_s
         self._advance(leader, factor, min(now_s - self._stepped_s, _PERIODS_MAX * period_s))
         self._stepped_s = now_s
-        # The set-point is where to be one period from now.
-        reference = JointReference("position", self._position.copy(), period_s, self._velocity.copy(), now_s)
+        ahead_s = max(self.config.lookahead_s, period_s)
+        goal = self._position + (ahead_s - period_s) * self._velocity  # the filter is one period ahead already
+        goal = np.clip(goal, self.spec.position_min, self.spec.position_max)
+        reference = JointReference("position", goal, ahead_s, self._velocity.copy(), now_s)
         return Coupled(reference, True, "" if self._aligned else f"aligning: {worst} is {np.max(away):.2f} rad away")
 
     def release(self) -> None:

@@ -16,6 +16,13 @@ from hardware.records import RobotState
 from hardware.spec import RobotSpec
 from robostack.data.features import ACTION, CAPTURE_TIME, STATE, Feature
 
+_LEAD_S = 0.03
+"""How much earlier than recorded a velocity is asked for: about what the ramps between velocities take [s]."""
+_GAIN = 4.0
+"""Share of the difference from the recorded position that is corrected per second [1/s]."""
+_HORIZON_S = 0.05
+"""Time for which a set-point is valid [s]."""
+
 
 @dataclass(frozen=True)
 class ReplayConfig:
@@ -165,7 +172,7 @@ class Replay:
         if self.phase is ReplayPhase.DONE:
             return None
         if self.phase is ReplayPhase.RUN:
-            return self._replayed(now_s - self._since_s, now_s)
+            return self._replayed(state, now_s - self._since_s, now_s)
         left_s = self._duration_s - elapsed_s if self.phase is ReplayPhase.MOVE else 0.0
         return JointReference("position", goal.copy(), max(left_s, self.period_s), created_s=now_s)
 
@@ -196,14 +203,19 @@ class Replay:
             compared=len(error),
         )
 
-    def _replayed(self, elapsed_s: float, now_s: float) -> JointReference:
-        """Where the recorded command is one period from now."""
-        ahead = np.array([min(elapsed_s + self.period_s, self.motion.duration_s)])
-        position = _interpolated(ahead, self.motion.time_s, self.motion.action)[0]
-        velocity = _interpolated(ahead, self.motion.time_s, self._velocity)[0]
-        if ahead[0] >= self.motion.duration_s:
-            velocity = np.zeros_like(velocity)
-        return JointReference("position", position, self.period_s, velocity, now_s)
+    def _replayed(self, state: RobotState, elapsed_s: float, now_s: float) -> JointReference:
+        """The recorded velocity, corrected by how far the robot is from where it was measured then.
+
+        A velocity, because a position that is to be reached within one period leaves limits of jerk no room.
+        """
+        motion = self.motion
+        left_s = motion.duration_s - elapsed_s
+        velocity = _interpolated(np.array([elapsed_s + _LEAD_S]), motion.time_s, self._velocity)[0]
+        measured_s = elapsed_s - (now_s - float(state.capture_time_s))
+        then = _interpolated(np.array([measured_s]), motion.time_s, motion.position)[0]
+        velocity = velocity * (left_s > _LEAD_S) + _GAIN * (then - np.asarray(state.joint_position))
+        velocity = np.clip(velocity, -self.spec.velocity_max, self.spec.velocity_max)
+        return JointReference("velocity", velocity, _HORIZON_S, created_s=now_s)
 
     def _enter(self, phase: ReplayPhase, now_s: float) -> None:
         self.phase, self._since_s = phase, now_s

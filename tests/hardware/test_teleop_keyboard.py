@@ -1,7 +1,8 @@
-"""The keyboard of a terminal, driven through a pseudo terminal; keys against the byte sequences of ECMA-48 terminals."""
+"""The keyboard of a terminal, driven through a pseudo terminal; keys are the byte sequences that terminals send."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -55,10 +56,8 @@ def terminal():
     master, slave = os.openpty()
     yield master, os.ttyname(slave), slave
     for descriptor in (master, slave):
-        try:
+        with contextlib.suppress(OSError):
             os.close(descriptor)
-        except OSError:
-            pass
 
 
 @pytest.fixture

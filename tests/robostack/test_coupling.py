@@ -44,7 +44,7 @@ class Follower:
         if reference is not None and reference.mode == "velocity":
             self.position = before + PERIOD_S * reference.value
         elif reference is not None:
-            self.position = np.array(reference.value)
+            self.position = reference.value - (reference.horizon_s - PERIOD_S) * reference.velocity
         self.velocity = (self.position - before) / PERIOD_S
         self.positions.append(self.position.copy())
         return coupled

@@ -6,8 +6,8 @@ import pytest
 
 from hardware.errors import ConfigError
 from hardware.teleoperator import OperatorEvent
-from robostack.teleoperation.episodes import EpisodesConfig, Phase
 from robostack.teleoperation.episodes import Episodes as Recording
+from robostack.teleoperation.episodes import EpisodesConfig, Phase
 
 SUCCESS, FAILURE = OperatorEvent.SUCCESS, OperatorEvent.FAILURE
 RERECORD, FINISH = OperatorEvent.RERECORD, OperatorEvent.FINISH
