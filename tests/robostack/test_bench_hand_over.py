@@ -50,7 +50,7 @@ def test_a_fixed_policy_returns_the_same_again_and_learners_see_every_step():
 
 
 def test_the_phases_of_one_seed(tmp_path, monkeypatch):
-    plan = Plan(base_steps=1100, window=1000, later=1000, hidden=(8, 8))
+    plan = Plan(base_steps=2100, window=1000, later=1000, hidden=(8, 8))
     monkeypatch.setattr("robostack.learning.hand_over.FITTING_STEPS", 50)
     base = base_checkpoint(plan, tmp_path)
     assert base_checkpoint(plan, tmp_path) == base  # found, not learned again
