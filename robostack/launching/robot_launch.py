@@ -14,7 +14,7 @@ from robostack.launching.description import Argument, LaunchDescription, NodeSpe
 from robostack.launching.parameter_file import parameters_of
 from sim.devices.device import DEVICES, DeviceEntry
 
-VIRTUAL_RESETS_MAX = 20
+VIRTUAL_RESETS_MAX = 100
 """Faults that a learning policy clears itself at a virtual robot, which a busy computer stops now and then."""
 
 
