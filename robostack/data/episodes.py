@@ -90,12 +90,20 @@ def write_episodes(path: Path, rows: Sequence[EpisodeRow], schema: pa.Schema | N
     """
     arrow = require_arrow()
     records = [_record(row) for row in rows]
-    if schema is None:
-        write_table(path, arrow.Table.from_pylist(records, schema=_schema(records[0])))
-        return
-    columns = {name: [record.get(name) for record in records] for name in schema.names}
-    arrays = [arrow.array(columns[name], type=schema.field(name).type) for name in schema.names]
+    schema = _schema(records[0]) if schema is None else schema
+    arrays = [_column(name, [record.get(name) for record in records], schema.field(name).type) for name in schema.names]
     write_table(path, arrow.table(arrays, schema=schema))
+
+
+def _column(name: str, values: list[Any], kind: Any) -> Any:
+    """One column; statistics of another shape than those already there are left out, `meta/stats.json` has them."""
+    arrow = require_arrow()
+    try:
+        return arrow.array(values, type=kind)
+    except arrow.ArrowInvalid:
+        if not name.startswith("stats/"):
+            raise
+        return arrow.nulls(len(values), type=kind)
 
 
 def episodes_path(chunk: int, file: int) -> str:

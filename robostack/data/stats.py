@@ -20,7 +20,7 @@ THUMBNAIL_PX, THUMBNAIL_FROM_PX = 150, 300
 """Pictures of at least the second size are thinned out to about the first; lerobot's numbers."""
 
 Stats = dict[str, NDArray[Any]]
-"""Statistic -> array of the shape of one value; "count" (1,)."""
+"""Statistic -> array as long as the last axis of a value, (3, 1, 1) for pictures; "count" (1,)."""
 
 
 def column_stats(values: NDArray[Any]) -> Stats:
@@ -28,16 +28,16 @@ def column_stats(values: NDArray[Any]) -> Stats:
 
     Values that are not finite are left out; a column without any finite one gets zeros and count 0.
 
+    Of values with several axes all but the last are taken together, as lerobot does.
+
     Args:
         values: (rows,) or (rows, *shape).
     """
-    rows = np.asarray(values, dtype=np.float64).reshape(len(values), -1)
-    parts = [_element_stats(rows[:, k]) for k in range(rows.shape[1])]
-    shape = values.shape[1:] or (1,)
-    found: Stats = {
-        name: np.array([part[name] for part in parts]).reshape(shape) for name in STATISTICS if name != "count"
-    }
-    found["count"] = np.array([max(part["count"] for part in parts)], dtype=np.int64)
+    flat = np.asarray(values, dtype=np.float64).reshape(-1, values.shape[-1] if values.ndim > 1 else 1)
+    parts = [_element_stats(flat[:, k]) for k in range(flat.shape[1])]
+    found: Stats = {name: np.array([part[name] for part in parts]) for name in STATISTICS if name != "count"}
+    counted = max(part["count"] for part in parts) * len(values) // len(flat)
+    found["count"] = np.array([counted], dtype=np.int64)
     return found
 
 

@@ -36,9 +36,10 @@ def test_a_column_has_the_statistics_of_numpy():
         np.testing.assert_allclose(found[name], np.quantile(values, share, axis=0), atol=0.02)
 
 
-def test_shapes_are_those_of_one_value():
+def test_there_is_one_number_for_each_element_of_the_last_axis():
     assert column_stats(np.arange(4.0))["mean"].tolist() == [1.5]
-    assert column_stats(np.zeros((4, 2, 3)))["mean"].shape == (2, 3)
+    found = column_stats(np.arange(24.0).reshape(4, 2, 3))  # of several axes the last one stays
+    assert found["mean"].tolist() == [10.5, 11.5, 12.5] and found["count"].tolist() == [4]
     assert column_stats(np.array([True, False, True, True]))["mean"].tolist() == [0.75]
 
 
