@@ -102,12 +102,8 @@ def base_checkpoint(plan: Plan, folder: Path) -> Path:
     have = checkpoints(folder)
     if have and int(have[-1].name) >= plan.base_steps:
         return have[-1]
-    import torch
-
-    torch.set_num_threads(1)
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-    entry = LEARNERS.load("sac")
-    learner: Any = entry.open(_contract(), _batch_settings(plan), 0)
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch is loaded, which opening the learner does
+    learner: Any = LEARNERS.load("sac").open(_contract(), _batch_settings(plan), 0)
     returns_of(learner.act, learner, plan.base_steps, seed=0)
     target = folder / "checkpoints" / f"{plan.base_steps:09d}"
     learner.save(target)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -63,7 +64,7 @@ class StreamingConfig(Protocol):
         ...
 
 
-class StreamingActorCritic:
+class StreamingActorCritic(ABC):
     """The learner but for `amounts`. Call `act`, then `observe`, then `update`, once per step.
 
     a = center + half tanh(mu + sigma noise), sigma = softplus(head) + DEVIATION_MIN; V(s) from a network of its own.
@@ -104,9 +105,9 @@ class StreamingActorCritic:
         self._acted = False
         self._transition: Transition | None = None
 
+    @abstractmethod
     def amounts(self, delta: float) -> tuple[float, float, float]:
         """What the rules' steps are multiplied by: the error as it is used, the critic's amount and the actor's."""
-        raise NotImplementedError
 
     def act(self, observation: Array, explore: bool = True) -> FloatArray:
         """An action for `observation` (num_observations,), within the contract's bounds, (num_actions,).
