@@ -69,6 +69,8 @@ class Arm:
         self.temperature = np.full(len(names), AMBIENT_C + 5.0)
         self.external = np.zeros(len(names))
         """Torque on each joint from outside, (6,) [Nm]."""
+        self.hand = np.zeros(len(names))
+        """Speed at which whoever carries the arm moves each joint, (6,) [rad/s]."""
 
     def step(self, drive: Drive) -> None:
         """One step of the physics."""
@@ -76,7 +78,9 @@ class Arm:
         drive = self._in_flight.popleft()
         on = drive.power > 0.0
         if self._carried and not on.any():
-            self.data.qvel[:] = 0.0
+            moved = self.data.qpos[self._qpos] + self.hand * STEP_S
+            self.data.qpos[self._qpos] = np.clip(moved, SO101.position_min, SO101.position_max)
+            self.data.qvel[self._qvel] = self.hand
             self._set_point = self.position
             self.torque = np.zeros(len(on))
             self.data.time += STEP_S

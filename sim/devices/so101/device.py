@@ -66,6 +66,7 @@ class VirtualSO101:
             "overheating": self._overheat,
             "wild_reading": self._misread,
             "push": self._push,
+            "hand": self._move_by_hand,
         }
         self._measure(time.monotonic())
 
@@ -77,7 +78,8 @@ class VirtualSO101:
         by `value` seconds; corrupted, wrong_checksum and noise spoil the next `value` answers (a bit in the midst, the
         last byte, bytes before it); lost_servo silences the servo with id `value` until 0; overload lets the protection
         of the servo with id `value` act; overheating heats elbow_flex to `value` degrees (0: as it is); wild_reading
-        adds `value` ticks to the reading of elbow_flex; push loads shoulder_pan with `value` Nm from outside.
+        adds `value` ticks to the reading of elbow_flex; push loads shoulder_pan with `value` Nm from outside; hand is
+        no fault but whoever carries the arm while the torque is off: every joint moves at `value` rad/s.
         """
         return tuple(self._faults)
 
@@ -248,6 +250,9 @@ class VirtualSO101:
 
     def _misread(self, value: float) -> None:
         self._extra_tick[SO101.joint_names.index("elbow_flex")] = value
+
+    def _move_by_hand(self, value: float) -> None:
+        self.arm.hand[:] = value
 
     def _push(self, value: float) -> None:
         self.arm.external[SO101.joint_names.index("shoulder_pan")] = value
