@@ -1,4 +1,4 @@
-"""An operator at the real devices' end: types keys, moves sticks and a puck, pushes a leader arm, and records episodes.
+"""An operator: types keys, moves sticks and a puck, carries a leader arm, and records episodes.
 
 Also a program that records a whole session through one device, checks it, and replays it:
 `python tests/nodes/operator_script.py so101 keyboard --episodes 10`.
@@ -7,7 +7,9 @@ Also a program that records a whole session through one device, checks it, and r
 from __future__ import annotations
 
 import argparse
+import contextlib
 import fcntl
+import functools
 import json
 import os
 import pty
@@ -175,9 +177,9 @@ class SpaceMouseHand(PipeHand):
 
 
 class LeaderHand(Hand):
-    """A second virtual arm with its torque off; the operator's hand is a load on its shoulder."""
+    """A second virtual arm with its torque off, and the hand that carries it."""
 
-    directions = (0.25, -0.25)
+    directions = (0.3, -0.3)
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
@@ -196,9 +198,9 @@ class LeaderHand(Hand):
         terminal.type(CLUTCH)
 
     def move(self, terminal, direction, duration_s):
-        self.order(f"inject push {direction}")
+        self.order(f"inject hand {direction}")
         time.sleep(duration_s)
-        self.order("inject push 0")
+        self.order("inject hand 0")
 
     def put_down(self):
         self.arm.terminate()
@@ -210,25 +212,38 @@ HANDS = {"keyboard": KeyboardHand, "gamepad": GamepadHand, "spacemouse": SpaceMo
 
 def record(terminal: Terminal, hand: Hand, episodes: int, moves: int = 3, move_s: float = 0.8) -> int:
     """Record episodes, each of some moves; what a stall aborts is recorded again. Returns how many were."""
-    saved, begun, stopped, taken = 0, 0, 0, -1
+    saved, stopped, taken = 0, 0, -1
+
+    def patient(condition: Callable[[], bool]) -> None:
+        """Wait; reset the robot whenever it was stopped, as a person would."""
+        nonlocal stopped
+        deadline_s = time.monotonic() + 120.0
+        while not condition():
+            assert time.monotonic() < deadline_s, "\n".join(terminal.lines[-40:])
+            if stopped < terminal.count("was stopped:"):
+                stopped = terminal.count("was stopped:")
+                hand.say(terminal, RESET)
+                hand.say(terminal, RIGHT)
+            with contextlib.suppress(AssertionError):
+                terminal.until(condition, 0.5)
+            assert terminal.process.poll() is None or condition(), "\n".join(terminal.lines[-40:])
+
+    def ended() -> int:
+        return terminal.count(" saved (") + terminal.count("episode discarded")
+
     while saved < episodes:
-        begun += 1
-        if stopped < terminal.count("was stopped:"):
-            stopped = terminal.count("was stopped:")
-            hand.say(terminal, RESET)
-        terminal.until(lambda: terminal.count(" begins") >= begun)  # noqa: B023
+        patient(lambda: terminal.count(" begins") > ended())
+        begun = terminal.count(" begins")
         if taken < stopped:  # at the beginning, and after every stop
             hand.take(terminal)
             taken = stopped
         for number in range(moves):
             hand.move(terminal, hand.directions[(2 * saved + number) % len(hand.directions)], move_s)
-        hand.say(terminal, RIGHT if saved % 2 == 0 else DOWN)
-        terminal.until(lambda: terminal.count(" saved (") + terminal.count("episode discarded") >= begun)  # noqa: B023
+        if ended() < begun:
+            hand.say(terminal, RIGHT if saved % 2 == 0 else DOWN)
+        patient(functools.partial(lambda number: ended() >= number, begun))
         saved = terminal.count(" saved (")
-        if saved < episodes:
-            if stopped < terminal.count("was stopped:"):
-                stopped = terminal.count("was stopped:")
-                hand.say(terminal, RESET)
+        if saved < episodes and stopped == terminal.count("was stopped:"):
             hand.say(terminal, RIGHT)
     return terminal.count("episode discarded")
 

@@ -22,8 +22,10 @@ def episode(count: int = 61, lag_s: float = 0.0):
     """Two seconds of slow waves from rest; what was measured lags behind what was commanded."""
     time_s = np.arange(count) / FPS - 0.004
     amplitude = np.linspace(0.05, 0.2, 6)
-    values = np.array(SPEC.default_position) + (1.0 - np.cos(2.0 * time_s))[:, None] * amplitude
-    lagging = np.array(SPEC.default_position) + (1.0 - np.cos(2.0 * np.maximum(time_s - lag_s, 0.0)))[:, None] * amplitude
+    values, lagging = (
+        np.array(SPEC.default_position) + (1.0 - np.cos(2.0 * np.maximum(times, 0.0)))[:, None] * amplitude
+        for times in (time_s, time_s - lag_s)
+    )
     return {ACTION: values, STATE: lagging, CAPTURE_TIME: time_s}
 
 
