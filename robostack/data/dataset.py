@@ -46,6 +46,7 @@ class Dataset:
             )
         self.rows: tuple[EpisodeRow, ...] = tuple(rows)
         """Where each episode is."""
+        self._newest: tuple[Path, tuple[str, ...], Any] | None = None  # the file read last: neighbours share it
 
     @property
     def fps(self) -> float:
@@ -138,8 +139,10 @@ class Dataset:
     def _table(self, row: EpisodeRow, names: list[str]) -> Any:
         """The rows of an episode."""
         path = self.root / self.info.data_file(*row.data)
-        lacking = [name for name in ("episode_index",) if name not in names]
-        table = read_table(path, [*names, *lacking])
+        wanted = tuple(dict.fromkeys([*names, "episode_index"]))
+        if self._newest is None or self._newest[:2] != (path, wanted):
+            self._newest = (path, wanted, read_table(path, list(wanted)))
+        table = self._newest[2]
         missing = set(names) - set(table.column_names)
         if missing:
             raise DatasetError(f"{path} lacks the columns {', '.join(sorted(missing))}")

@@ -135,7 +135,7 @@ def aggregate(parts: Sequence[Mapping[str, Stats]]) -> dict[str, Stats]:
     """Statistics over several episodes.
 
     Means are weighted by counts and variances pooled, with the spread of the means. Quantiles up to the median are the
-    smallest over the episodes, those above the largest: an envelope, as lerobot has it since version 0.5; true
+    smallest over the episodes, those above the largest: an envelope, as lerobot 0.6 has it; true
     quantiles do not follow from those of the parts.
     """
     names = list(dict.fromkeys(name for part in parts for name in part))
