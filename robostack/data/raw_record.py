@@ -7,7 +7,7 @@ import os
 import struct
 import threading
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -25,7 +25,7 @@ CHUNK_BYTES = 1024 * 1024
 class RawRecorder:
     """Writes ROS messages, already serialised, into an MCAP file.
 
-    Messages go into compressed chunks; a thread closes the chunk and hands it to the disk twice a second, so that a
+    Messages go into compressed chunks; threads close the chunk and wait for the disk twice a second, so that a
     kill or a power cut loses less than a second. `recover_record` makes a file that was cut off whole again.
     Thread-safe.
 
@@ -54,8 +54,12 @@ class RawRecorder:
         self._error: OSError | None = None
         self._closing = threading.Event()
         self._flush_s = flush_s
-        self._thread = threading.Thread(target=self._keep_flushing, name=f"flush {self.path.name}", daemon=True)
-        self._thread.start()
+        self._threads = [
+            threading.Thread(target=self._repeat, args=(step,), name=f"{step.__name__} {self.path.name}", daemon=True)
+            for step in (self._flush, self._sync)
+        ]
+        for thread in self._threads:
+            thread.start()
 
     @property
     def counts(self) -> dict[str, int]:
@@ -114,7 +118,8 @@ class RawRecorder:
         if self._closing.is_set():
             return
         self._closing.set()
-        self._thread.join()
+        for thread in self._threads:
+            thread.join()
         with self._lock, clear_os_errors(f"{self.path} has no index", self.path):
             try:
                 self._writer.finish()
@@ -146,15 +151,22 @@ class RawRecorder:
         self._counts[topic] = 0
         return channel
 
-    def _keep_flushing(self) -> None:
+    def _repeat(self, step: Callable[[], None]) -> None:
         while not self._closing.wait(self._flush_s):
             try:
-                with self._lock:
-                    self._writer.flush()
-                os.fsync(self._file.fileno())  # outside the lock: a slow disk holds up no message
+                step()
             except OSError as error:
                 self._error = error
                 return
+
+    def _flush(self) -> None:
+        """Hand what there is to the kernel, which keeps it if this process is killed."""
+        with self._lock:
+            self._writer.flush()
+
+    def _sync(self) -> None:
+        """Wait until it is on the disk; in a thread of its own, because a slow disk should hold up nothing."""
+        os.fsync(self._file.fileno())
 
 
 @dataclass(frozen=True, slots=True)

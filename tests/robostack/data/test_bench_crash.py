@@ -23,6 +23,7 @@ def recorded(tmp_path):
     return tmp_path / "d"
 
 
+@pytest.mark.slow
 def test_five_kills_lose_nothing_that_was_finished():
     measured = crash.BENCH.run(True)
     figures = measured.figures

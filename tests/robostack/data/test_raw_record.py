@@ -139,6 +139,7 @@ while True:
 """
 
 
+@pytest.mark.wire  # in real time: run again where the machine stood still
 def test_a_kill_loses_less_than_a_second(tmp_path):
     child = subprocess.Popen([sys.executable, "-c", CHILD, str(tmp_path / "a.mcap")], stdout=subprocess.PIPE, text=True)
     first = int(child.stdout.readline())
