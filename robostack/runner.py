@@ -25,7 +25,7 @@ from robostack.policies.policy import Policy
 from robostack.tasks.task import Episode, Task
 
 Reference = JointReference | BaseReference
-ABORTS_MAX = 5
+ABORTS_MAX = 20
 """Aborted episodes in a row after which a run without a number of episodes gives up."""
 RECOVERIES_MAX = 3
 """Recoveries in a row of a base that still touches something, after which a person is needed."""
@@ -153,6 +153,11 @@ class EpisodeRunner:
     def done(self) -> bool:
         """Whether all episodes have ended."""
         return self.phase is Phase.DONE
+
+    @property
+    def gave_up(self) -> bool:
+        """Whether it is done because one episode after the other was aborted."""
+        return self.done and self._aborts >= ABORTS_MAX
 
     @property
     def episode(self) -> int:

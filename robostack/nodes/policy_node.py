@@ -44,7 +44,7 @@ from robostack.nodes.run_node import run_node
 from robostack.nodes.same_robot import require_same_spec
 from robostack.policies.opening import open_policy
 from robostack.policies.policy import Policy
-from robostack.runner import EpisodeRecord, EpisodeRunner, Phase, Reference, RunnerConfig, append_result
+from robostack.runner import ABORTS_MAX, EpisodeRecord, EpisodeRunner, Phase, Reference, RunnerConfig, append_result
 from robostack.tasks.task import TASKS, Task
 
 RESET_PERIOD_S = 2.0
@@ -260,7 +260,6 @@ class PolicyNode(ManagedNode):
             self._link.send(reference, self._stamp)
         self._report()
         if runner.done:
-            self.get_logger().info(self._summary())
             self._release()  # the timer finishes the node, so that this message gets away
 
     def _summary(self) -> str:
@@ -332,6 +331,10 @@ class PolicyNode(ManagedNode):
         now_s = time.monotonic()
         self._publish_figures(now_s)
         if runner.done:
+            self.get_logger().info(self._summary())
+            if runner.gave_up:
+                self._fail(f"gave up: {ABORTS_MAX} episodes in a row were aborted")
+                return
             # Nothing to show for it is a failure; an episode that merely did not succeed is a result.
             self.finish(1 if self._ended and self._aborted == self._ended else 0)
         elif self._waiting_since_s is not None:

@@ -16,7 +16,7 @@ from robostack.contract import contract_of
 from robostack.learning.avg import Avg, AvgConfig
 from robostack.learning.learner import Transition
 from robostack.learning.on_robot import OnRobotLearner, RunningQuantile
-from robostack.runner import EpisodeRunner, RunnerConfig
+from robostack.runner import ABORTS_MAX, EpisodeRunner, RunnerConfig
 
 SAMPLE = Transition(np.zeros(1), np.zeros(1), 0.0, np.zeros(1), False, False)
 
@@ -178,10 +178,10 @@ def test_acting_time_limits_a_run_and_goes_on_counting_after_a_resume():
 
 def test_a_run_without_a_number_of_episodes_gives_up_when_nothing_works():
     _, run = learning_bench(Slow(VirtualClock(), 0.0), episodes=0, acting_limit_s=100.0)
-    for _ in range(60):
+    for _ in range(300):
         run.tick()
         run.runner.abort("the driver reports: a fault", run.clock.now())
-    assert run.runner.done and len(run.runner.finished) == 5
+    assert run.runner.done and run.runner.gave_up and len(run.runner.finished) == ABORTS_MAX
 
 
 def test_the_next_episode_waits_until_it_may_begin():
