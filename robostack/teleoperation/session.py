@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from controllers.reference import BaseReference, JointReference
-from hardware.errors import ConfigError, DeviceError
+from hardware.errors import ConfigError, DeviceError, StaleDataError
 from hardware.records import RobotState
 from hardware.teleoperator import OperatorCommand, OperatorEvent, Teleoperator
 from robostack.teleoperation.coupling import OperatorCoupling
@@ -113,9 +113,8 @@ class OperatorSession:
         silent_s = now_s - self._heard_s if self._heard_s is not None else 0.0
         silent = self._in_use and silent_s > self.config.stop_after_s
         stop = OperatorEvent.STOP in events or silent
-        if OperatorEvent.STOP in events:
-            self._disengage()
         if stop:
+            self._disengage()
             self._in_use = False
         if stop or state is None:
             self.coupling.release()
@@ -135,6 +134,9 @@ class OperatorSession:
                 self.device.connect()
                 self._connected = True
             command = self.device.read()
+        except StaleDataError as error:  # for now; it counts as silence
+            self._problem = str(error)
+            return None
         except DeviceError as error:
             if self._connected:
                 self._connected = False

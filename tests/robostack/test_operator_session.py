@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from test_coupling import FORWARD, UR5E
 
-from hardware.errors import ConfigError, DeviceNotConnectedError
+from hardware.errors import ConfigError, DeviceNotConnectedError, StaleDataError
 from hardware.records import RobotState
 from hardware.teleoperator import OperatorCommand, OperatorEvent
 from robostack.teleoperation.coupling import OperatorCoupling
@@ -19,7 +19,7 @@ class Device:
     """Says what it is told to say; `lost` makes it disappear."""
 
     def __init__(self) -> None:
-        self.lost = False
+        self.lost = self.late = False
         self.enabled, self.frozen = True, False
         self.events: tuple[OperatorEvent, ...] = ()
         self.calls: list[str] = []
@@ -34,6 +34,8 @@ class Device:
     def read(self) -> OperatorCommand:
         if self.lost:
             raise DeviceNotConnectedError("device", "port", "the cable")
+        if self.late:
+            raise StaleDataError("device", 0.2, 0.1)
         if self.frozen and self._last is not None:
             return self._last
         self.sequence += 1
@@ -168,6 +170,20 @@ def test_the_clutch_couples_a_leader_and_stop_and_loss_release_it():
     leader.lost = True
     operator.step()
     assert not leader.enabled
+
+
+def test_a_leader_that_is_late_once_stays_coupled_and_one_that_stays_away_does_not():
+    leader = Leader()
+    operator = Operator(leader)
+    operator.step(10)
+    leader.late = True
+    assert not any(step.stop for step in operator.step(20))
+    leader.late = False
+    assert operator.step().enabled
+    leader.late = True
+    assert sum(step.stop for step in operator.step(80)) == 1
+    assert not leader.enabled
+    assert leader.calls == ["connect"], "it was there all the time"
 
 
 def test_a_device_that_is_not_there_at_the_start_is_an_error(device):
