@@ -22,10 +22,6 @@ from hardware.records import RobotState
 from robostack.tasks.task import Episode, Term
 
 AXES = ("x", "y", "z")
-BANK_SIZE = 256
-"""Number of joint positions that episodes start from."""
-BANK_SEED = 21
-"""Seed of those positions; they are the same in every process."""
 GRIP_THRESHOLD = 0.5
 """Gripper actions above it close, below its negative open, in between change nothing (SERL)."""
 GRIPPER_INDEX = int(PANDA.indices([GRIPPER])[0])
