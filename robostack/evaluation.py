@@ -14,7 +14,7 @@ from hardware.errors import ConfigError
 from hardware.records import RobotState
 from robostack.env import RobotEnv
 from robostack.make import make_env
-from robostack.policies.policy import Policy
+from robostack.policies.policy import Policy, image_size_of
 from robostack.statistics import bootstrap_median, wilson_interval
 from robostack.tasks.task import Episode, Task
 from sim.randomization.distribution import Distribution
@@ -91,6 +91,7 @@ def evaluate(
     episodes: int = 100,
     seed: int = 0,
     randomize: bool | Distribution = True,
+    engine: str = "mujoco",
     on_episode: Callable[[int, EpisodeResult], None] | None = None,
 ) -> EvaluationResult:
     """Run `policy` in simulation.
@@ -101,12 +102,14 @@ def evaluate(
         episodes: how many, at least 1.
         seed: of starts, goals and dynamics: the same seed, the same episodes.
         randomize: as in `robostack.make.make_env`.
+        engine: registry name of the physics engine.
         on_episode: called after each episode with its number and result.
 
     Raises:
         ConfigError: no episodes are asked for.
     """
-    return evaluate_env(make_env(task, randomize=randomize, seed=seed), policy, episodes, on_episode)
+    env = make_env(task, randomize=randomize, seed=seed, engine=engine, image_size=image_size_of(policy))
+    return evaluate_env(env, policy, episodes, on_episode)
 
 
 def evaluate_env(

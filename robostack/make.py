@@ -10,6 +10,7 @@ import mujoco
 from hardware.errors import ConfigError
 from robostack.env import ImageSource, RobotEnv, RobotVectorEnv
 from robostack.tasks.task import TASKS, Task
+from sim.engine import ENGINES
 from sim.impedance_actuators import with_impedance
 from sim.mujoco_engine import MujocoEngine
 from sim.randomization.distribution import Distribution
@@ -17,16 +18,19 @@ from sim.randomization.uniform import UniformDistribution
 from sim.simulated_plant import SimulatedPlant
 
 
-def simulate(task: Task, count: int = 1, threads: int = 1) -> SimulatedPlant:
+def simulate(task: Task, count: int = 1, threads: int = 1, engine: str = "mujoco") -> SimulatedPlant:
     """Simulated robots for a task, with room for the latencies that it randomises.
 
     Args:
         task: what they are for.
         count: number of simulations.
         threads: threads that step them; results do not depend on it.
+        engine: registry name of the physics engine.
 
     Raises:
-        ConfigError: the task is for a robot on wheels.
+        ConfigError: the task is for a robot on wheels, or needs what the engine has not.
+        UnknownNameError: there is no such engine.
+        MissingExtraError: the engine is not installed.
     """
     if not task.spec.joints:
         raise ConfigError(
@@ -37,8 +41,8 @@ def simulate(task: Task, count: int = 1, threads: int = 1) -> SimulatedPlant:
     model: Path | mujoco.MjSpec = task.model
     if task.impedance is not None:
         model = with_impedance(task.model, task.spec, task.impedance)
-    engine = MujocoEngine(task.spec, model, count, threads, task.timestep_s, latency_max_s)
-    return SimulatedPlant(engine, impedance=task.impedance is not None)
+    made = ENGINES.load(engine).open(task.spec, model, count, threads, task.timestep_s, latency_max_s)
+    return SimulatedPlant(made, impedance=task.impedance is not None)
 
 
 @overload
@@ -49,12 +53,19 @@ def make_env(
     randomize: bool | Distribution = True,
     seed: int | None = 0,
     image_size: int | None = None,
+    engine: str = "mujoco",
 ) -> RobotEnv: ...
 
 
 @overload
 def make_env(
-    task: str | Task, count: int, threads: int = 1, randomize: bool | Distribution = True, seed: int | None = 0
+    task: str | Task,
+    count: int,
+    threads: int = 1,
+    randomize: bool | Distribution = True,
+    seed: int | None = 0,
+    *,
+    engine: str = "mujoco",
 ) -> RobotVectorEnv: ...
 
 
@@ -65,6 +76,7 @@ def make_env(
     randomize: bool | Distribution = True,
     seed: int | None = 0,
     image_size: int | None = None,
+    engine: str = "mujoco",
 ) -> RobotEnv | RobotVectorEnv:
     """A task's environment in simulation.
 
@@ -77,13 +89,15 @@ def make_env(
         seed: of the random numbers; None draws one.
         image_size: width and height of the images of the task's cameras [px], which are then observed too; a single
             environment only. None: no images.
+        engine: registry name of the physics engine; `robostack list engines`.
 
     Raises:
         ConfigError: images of a task without cameras, or of many simulations, are asked for.
-        UnknownNameError: there is no such task.
+        UnknownNameError: there is no such task or engine.
+        MissingExtraError: the engine is not installed.
     """
     made = TASKS.load(task)() if isinstance(task, str) else task
-    plant = simulate(made, 1 if count is None else count, threads)
+    plant = simulate(made, 1 if count is None else count, threads, engine)
     dynamics: Distribution | None = None
     if not isinstance(randomize, bool):
         dynamics = randomize

@@ -8,13 +8,16 @@ without contact is solved here from PyBullet's own mass matrix M and bias c, sem
 
 with armature A, damping D and step h, and PyBullet gets the torques that cause it (inverse dynamics of a). A contact
 sees the links without the armature. Friction coefficients of two bodies are multiplied, not compared, so fixed bodies
-have 1 and each other body the larger of its own and the ground's.
+have 1 and each other body the larger of its own and the ground's, or its own where it has priority over the ground.
 """
 
 from __future__ import annotations
 
+import contextlib
+import os
+import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +30,8 @@ from hardware.arrays import FloatArray
 from hardware.errors import ConfigError, MissingExtraError
 from sim.urdf import Placed, anchor, frame_of, link_name, shape_of, urdf_of
 
+_FRICTION_RESOLUTION_NM = 1e-6
+"""Change of dry friction that ends the sweeps [Nm]."""
 _SWEEPS = 10
 """Gauss-Seidel sweeps over the joints with dry friction."""
 _PLANE = int(mujoco.mjtGeom.mjGEOM_PLANE)
@@ -40,10 +45,25 @@ def bullet() -> Any:
         MissingExtraError: it is not installed.
     """
     try:
-        import pybullet
+        with _silence():
+            import pybullet
     except ImportError as error:
         raise MissingExtraError("pybullet", "pybullet", "the engine 'pybullet'") from error
     return pybullet
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """Standard error nowhere: the module greets when it is imported, in the middle of what a command prints."""
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 class BulletWorld:
@@ -73,10 +93,6 @@ class BulletWorld:
         p.setTimeStep(float(model.opt.timestep), physicsClientId=client)
         p.setGravity(*model.opt.gravity, physicsClientId=client)
         self._classes = _Classes(model)
-        self._ground_friction = max(
-            (float(model.geom_friction[geom, 0]) for geom in range(model.ngeom) if model.geom_bodyid[geom] == 0),
-            default=0.0,
-        )
         self._objects: dict[str, tuple[int, Placed]] = {}
         self._joints: list[tuple[int, int]] = []  # body and joint of PyBullet, by joint of the model
         self._links: dict[int, tuple[int, int]] = {0: (-1, -1)}  # body of the model -> body and link
@@ -176,7 +192,7 @@ class BulletWorld:
         free = first >= 0 and int(model.jnt_type[first]) == _FREE
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "model.urdf"
-            fields = {"geom_friction": np.maximum(model.geom_friction, self._ground_friction)}
+            fields = {"geom_friction": _friction(model)}
             path.write_text(urdf_of(model, root, fields), encoding="utf-8")
             flags = p.URDF_USE_INERTIA_FROM_FILE | p.URDF_USE_SELF_COLLISION_EXCLUDE_PARENT
             body = p.loadURDF(str(path), useFixedBase=not free, flags=flags, physicsClientId=client)
@@ -301,13 +317,30 @@ def dry_friction(
     final = velocity + step_s * acceleration
     force = np.zeros_like(final)
     joints: NDArray[np.intp] = np.flatnonzero(loss > 0.0)
+    effect = step_s * inverse
     for _ in range(_SWEEPS):
+        largest = 0.0
         for joint in joints:
-            wanted = force[joint] - final[joint] / (step_s * inverse[joint, joint])
+            wanted = force[joint] - final[joint] / effect[joint, joint]
             change = min(max(wanted, -loss[joint]), loss[joint]) - force[joint]
-            force[joint] += change
-            final += step_s * change * inverse[:, joint]
+            if change:
+                force[joint] += change
+                final += change * effect[joint]
+                largest = max(largest, abs(change))
+        if largest < _FRICTION_RESOLUTION_NM:
+            break
     return (final - velocity) / step_s
+
+
+def _friction(model: mujoco.MjModel) -> FloatArray:
+    """Friction of every geom on the ground, (ngeom, 3): the larger one, unless the geom has priority."""
+    ground = np.flatnonzero((model.geom_bodyid == 0) & ((model.geom_contype | model.geom_conaffinity) != 0))
+    if not len(ground):
+        return model.geom_friction.copy()
+    own = model.geom_priority > model.geom_priority[ground].max()
+    return np.where(
+        own[:, None], model.geom_friction, np.maximum(model.geom_friction, model.geom_friction[ground].max(0))
+    )
 
 
 def _scalar_joints(model: mujoco.MjModel) -> list[str]:
@@ -329,5 +362,9 @@ def _require_supported(model: mujoco.MjModel) -> None:
         below = model.geom_bodyid == body
         if (model.geom_contype[below] | model.geom_conaffinity[below]).any():
             raise ConfigError(f"the engine 'pybullet' cannot move the mocap body '{link_name(model, int(body))}'")
+    if (model.actuator_trntype != int(mujoco.mjtTrn.mjTRN_JOINT)).any():
+        raise ConfigError(
+            "the engine 'pybullet' has no Cartesian impedance control, only actuators on joints; use mujoco"
+        )
     if model.npair:
         raise ConfigError("the engine 'pybullet' has no explicit contact pairs; give the geoms a contype instead")

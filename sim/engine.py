@@ -1,12 +1,14 @@
-"""The protocol of physics engines: many simulations of one robot, stepped together."""
+"""The protocol of physics engines, many simulations of one robot stepped together; and how one is registered."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Protocol, runtime_checkable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, cast, runtime_checkable
 
 from hardware.arrays import Array
 from hardware.records import RobotState
+from hardware.registry import Registry, load_object
 from hardware.spec import RobotSpec
 
 
@@ -77,3 +79,37 @@ class MovesBodies(Protocol):
     def step(self, control: Array, bodies: Mapping[str, Array] | None = None) -> None:
         """As `Engine.step`, and move mocap bodies along poses (count, steps, 7) in the base frame, one per step."""
         ...
+
+
+@dataclass(frozen=True)
+class EngineEntry:
+    """How an engine registers: `ENGINE = EngineEntry(...)` at the top level of its module in `sim.engines`."""
+
+    engine: str
+    """"module:Class"; called as MujocoEngine is: spec, model, count, threads, timestep_s, latency_max_s."""
+    summary: str
+    """One line for `robostack list engines`."""
+
+    def open(
+        self, spec: RobotSpec, model: Any, count: int, threads: int, timestep_s: float, latency_max_s: float
+    ) -> Engine:
+        """`count` simulations of a robot.
+
+        Args:
+            spec: the robot.
+            model: MJCF file, or specification.
+            count: number of simulations.
+            threads: threads that step them, where the engine has threads.
+            timestep_s: physics step [s].
+            latency_max_s: largest delay of the actuators that will be asked for [s].
+
+        Raises:
+            ConfigError: the model has what this engine cannot do.
+            MissingExtraError: the engine is not installed.
+        """
+        create = cast(Callable[..., Engine], load_object(self.engine))
+        return create(spec, model, count, threads, timestep_s, latency_max_s)
+
+
+ENGINES: Registry[EngineEntry] = Registry("engine", "sim.engines", "ENGINE")
+"""Every engine: modules of that package, and entry points of the group `robostack.engines`."""

@@ -38,6 +38,7 @@ class PybulletEngine:
         spec: the robot; its joints, tool and base frame are found in the model by name.
         model: MJCF file, specification or compiled model.
         count: number of simulations.
+        threads: of no effect, because PyBullet holds Python's lock; here so that all engines are made alike.
         timestep_s: physics step [s]; None keeps the model's.
         latency_max_s: largest delay of the actuators that `set_dynamics` may ask for [s].
 
@@ -52,6 +53,7 @@ class PybulletEngine:
         spec: RobotSpec,
         model: Path | mujoco.MjSpec | mujoco.MjModel,
         count: int,
+        threads: int = 1,
         timestep_s: float | None = None,
         latency_max_s: float = 0.0,
     ) -> None:

@@ -31,6 +31,8 @@ class EvaluateOptions:
     """Of starts, goals and dynamics."""
     fixed_dynamics: bool = False
     """Keep the nominal dynamics instead of drawing them for each episode."""
+    engine: str = "mujoco"
+    """Physics engine; `robostack list engines`."""
     json: bool = False
     """Print the result as one JSON object on the last line of standard output."""
 
@@ -48,6 +50,7 @@ def main(arguments: list[str]) -> int:
             episodes=options.episodes,
             seed=options.seed,
             randomize=not options.fixed_dynamics,
+            engine=options.engine,
             on_episode=lambda number, _: status.update(f"episode {number + 1} of {options.episodes}"),
         )
     figures = result.figures()

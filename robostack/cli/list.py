@@ -19,6 +19,7 @@ KINDS: Mapping[str, str] = {
     "tasks": "robostack.tasks.task:TASKS",
     "learners": "robostack.learning.learner:LEARNERS",
     "devices": "sim.devices.device:DEVICES",
+    "engines": "sim.engine:ENGINES",
     "cameras": "hardware.camera:CAMERAS",
     "teleoperators": "hardware.teleoperator:TELEOPERATORS",
     "benches": "robostack.bench.bench:BENCHES",
@@ -32,6 +33,7 @@ NEXT: Mapping[str, str] = {
     "learners": "robostack train --help",
     "devices": "robostack virtual {name}",
     "launches": "robostack launch {name}",
+    "engines": "robostack evaluate POLICY --engine {name}",
     "cameras": "robostack launch ROBOT --virtual --cameras '{{front: {{kind: {name}}}}}'",
     "teleoperators": "robostack teleoperate ROBOT --virtual --teleop.type {name}",
     "benches": "robostack bench {name}",
@@ -45,7 +47,7 @@ class ListOptions:
     """List what can be named in other commands."""
 
     kind: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="KIND")]
-    """What to list: robots, tasks, learners, devices, cameras, teleoperators, launches, benches or commands."""
+    """What to list: robots, tasks, learners, devices, engines, cameras, teleoperators, launches, benches, commands."""
     json: bool = False
     """Print one JSON object, name -> summary, instead of the table."""
 
@@ -79,4 +81,4 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-COMMAND = Command(summary="List robots, tasks, learners, devices, cameras, teleoperators, launches, benches or commands", main=main)
+COMMAND = Command(summary="List what can be named in other commands", main=main)

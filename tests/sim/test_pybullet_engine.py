@@ -54,7 +54,7 @@ def sine(spec: RobotSpec, timestep_s: float, seconds: float) -> np.ndarray:
 def test_an_arm_in_free_space_moves_as_in_mujoco(spec, model, timestep_s, dynamics):
     engines: list[Engine] = [
         MujocoEngine(spec, model, 1, 1, timestep_s, 0.02),
-        PybulletEngine(spec, model, 1, timestep_s, 0.02),
+        PybulletEngine(spec, model, 1, 1, timestep_s, 0.02),
     ]
     states = []
     for engine in engines:
@@ -75,7 +75,7 @@ def test_an_arm_in_free_space_moves_as_in_mujoco(spec, model, timestep_s, dynami
 
 
 def test_changed_dynamics_change_the_motion():
-    engine = PybulletEngine(UR5E, ARM, 2, 0.002, 0.02)
+    engine = PybulletEngine(UR5E, ARM, 2, 1, 0.002, 0.02)
     engine.set_dynamics({"actuator/latency": np.array([0.0, 0.02])})
     engine.reset(np.tile(UR5E.default_position, (2, 1)), np.zeros((2, 6)))
     engine.step(np.repeat(sine(UR5E, 0.002, 0.1), 2, axis=0))
