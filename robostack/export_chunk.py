@@ -14,6 +14,7 @@ from hardware.arrays import FloatArray
 from robostack.checkpoint import SavedPolicy
 from robostack.onnx_graph import Node, metadata_of, serialized
 from robostack.policies.chunk_network import EPSILON, OBSERVATION_CLIP, ChunkNetwork
+from robostack.policies.keypoint_encoder import CONVOLUTIONS, FEATURES, KeypointEncoder
 from robostack.policies.onnx_chunk import OnnxChunkModel
 from robostack.policies.onnx_file import OnnxFile
 
@@ -21,6 +22,8 @@ Comparison: TypeAlias = Callable[[Path], tuple[float, int]]
 """Largest difference of a file from the original, as a fraction of half the action range, and number of comparisons."""
 RANDOM_HISTORIES = 128
 RECORDED_MAX = 512
+BATCH = 32
+"""Histories compared at once, besides one alone."""
 
 
 def graph(saved: SavedPolicy, recorded: FloatArray | None) -> tuple[bytes, Comparison]:
@@ -37,8 +40,14 @@ def graph(saved: SavedPolicy, recorded: FloatArray | None) -> tuple[bytes, Compa
     model = ChunkNetwork(saved)
     settings, actions = model.settings, model.contract.num_actions
     chunk = ("batch", settings.horizon, actions)
-    inputs = {"obs": ("batch", settings.past, model.contract.num_observations), "noise": chunk}
+    inputs: dict[str, tuple[str | int, ...]] = {
+        "obs": ("batch", settings.past, model.contract.num_observations),
+        "noise": chunk,
+    }
     metadata = {**metadata_of(saved), "chunk": json.dumps(dataclasses.asdict(settings))}
+    if model.image_size is not None:
+        inputs["images"] = ("batch", len(model.cameras), model.image_size, model.image_size, 3)
+        metadata |= {"cameras": json.dumps(model.cameras), "image_size": str(model.image_size)}
     constants: dict[str, Any] = {}
     blob = serialized(list(_nodes(model, constants)), constants, inputs, {"actions": chunk}, metadata)
 
@@ -60,12 +69,18 @@ def _histories(model: ChunkNetwork, recorded: FloatArray | None) -> FloatArray:
 
 
 def _largest_difference(model: ChunkNetwork, exported: OnnxChunkModel, histories: FloatArray) -> tuple[float, int]:
-    shape = (len(histories), model.settings.horizon, model.contract.num_actions)
-    noise = np.random.default_rng(1).standard_normal(shape)
-    half = (model.high - model.low) / 2.0
-    batch = np.abs(exported.predict(histories, noise) - model.predict(histories, noise)) / half
-    single = np.abs(exported.predict(histories[:1], noise[:1]) - model.predict(histories[:1], noise[:1])) / half
-    return float(max(batch.max(), single.max())), len(histories)
+    rng, count = np.random.default_rng(1), len(histories)
+    noise = rng.standard_normal((count, model.settings.horizon, model.contract.num_actions))
+    half, worst = (model.high - model.low) / 2.0, 0.0
+    for rows in (slice(0, 1), *(slice(first, first + BATCH) for first in range(0, count, BATCH))):
+        asked = histories[rows], noise[rows]
+        images = None
+        if model.image_size is not None:
+            shape = (len(asked[0]), len(model.cameras), model.image_size, model.image_size, 3)
+            images = rng.integers(0, 256, shape, dtype=np.uint8)
+        difference = np.abs(exported.predict(*asked, images) - model.predict(*asked, images))
+        worst = max(worst, float(np.max(difference / half)))
+    return worst, count
 
 
 def _nodes(model: ChunkNetwork, constants: dict[str, Any]) -> Iterator[Node]:
@@ -82,8 +97,13 @@ def _nodes(model: ChunkNetwork, constants: dict[str, Any]) -> Iterator[Node]:
     yield "Clip", ["scaled", *limits], "clipped", {}
     yield "Reshape", ["clipped", constant("flat", np.array([0, -1], dtype=np.int64))], "observed_flat", {}
     yield "Reshape", ["noise", "flat"], "x0", {}
+    seen = "observed_flat"
+    if model.encoder is not None:
+        yield from _encoder(model.encoder, len(model.cameras), constant)
+        yield "Concat", ["observed_flat", "features"], "seen", {"axis": 1}
+        seen = "seen"
     weights = [constant("condition", model.condition[0]), constant("condition_bias", model.condition[1])]
-    yield "Gemm", ["observed_flat", *weights], "observed", {"transB": 1}
+    yield "Gemm", [seen, *weights], "observed", {"transB": 1}
     for index, row in enumerate(model.schedule):
         yield "Add", ["observed", constant(f"time{index}", model.times[index])], f"timed{index}", {}
         yield from _forward(model, index, constant)
@@ -95,6 +115,29 @@ def _nodes(model: ChunkNetwork, constants: dict[str, Any]) -> Iterator[Node]:
     yield "Add", ["spread", constant("action_center", model.action_center)], "mapped", {}
     yield "Max", ["mapped", constant("action_low", model.low)], "above", {}
     yield "Min", ["above", constant("action_high", model.high)], "actions", {}
+
+
+def _encoder(encoder: KeypointEncoder, cameras: int, constant: Callable[[str, Any], str]) -> Iterator[Node]:
+    """From the images to the positions of their features."""
+
+    def shape(name: str, *sizes: int) -> str:
+        return constant(name, np.array(sizes, dtype=np.int64))
+
+    size = encoder.image_size
+    yield "Reshape", ["images", shape("image_shape", -1, size, size, 3)], "pictures", {}
+    yield "Transpose", ["pictures"], "map0", {"perm": [0, 3, 1, 2]}
+    for index, ((weight, bias), (_, _, stride)) in enumerate(zip(encoder.layers, CONVOLUTIONS, strict=True)):
+        source = f"map{index}"
+        if index:
+            yield "Relu", [source], f"active_map{index}", {}
+            source = f"active_map{index}"
+        names = [constant(f"convolution{index}", weight), constant(f"convolution{index}_bias", bias)]
+        yield "Conv", [source, *names], f"map{index + 1}", {"strides": [stride, stride]}
+    channels, places = CONVOLUTIONS[-1][0], len(encoder.positions)
+    yield "Reshape", [f"map{len(CONVOLUTIONS)}", shape("map_shape", -1, channels, places)], "responses", {}
+    yield "Softmax", ["responses"], "shares", {"axis": -1}
+    yield "MatMul", ["shares", constant("positions", encoder.positions)], "keypoints", {}
+    yield "Reshape", ["keypoints", shape("feature_shape", -1, cameras * FEATURES)], "features", {}
 
 
 def _forward(model: ChunkNetwork, index: int, constant: Callable[[str, Any], str]) -> Iterator[Node]:

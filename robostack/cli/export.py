@@ -62,16 +62,17 @@ def _record(task: Any, policy: Any, episodes: int) -> Any:
     import numpy as np
 
     from robostack.make import make_env
+    from robostack.policies.policy import image_size_of
 
     if episodes < 1:
         return None
-    env = make_env(task, seed=0)
+    env = make_env(task, seed=0, image_size=image_size_of(policy))
     seen = []
     for _ in range(episodes):
         observation, _ = env.reset()
         ended = False
         while not ended:
-            seen.append(observation)
+            seen.append(observation["state"] if isinstance(observation, dict) else observation)
             observation, _, terminated, truncated, _ = env.step(policy.act(observation))
             ended = terminated or truncated
     return np.array(seen)

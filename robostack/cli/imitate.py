@@ -34,6 +34,8 @@ class ScriptedOptions:
     """Unevenness of the operator, as a fraction of the largest action; it is recorded."""
     disturbance: float = 0.1
     """The same on the way to the robot: what is recorded is the action that leads back."""
+    image_size: int | None = None
+    """Width and height of the images of the task's cameras, recorded too [px]; None: no images."""
 
 
 @dataclass(frozen=True)
@@ -122,6 +124,7 @@ def _record(root: Path, options: ScriptedOptions) -> None:
         speed_spread=options.speed_spread,
         tremor=options.tremor,
         disturbance=options.disturbance,
+        image_size=options.image_size,
     )
     with console().status("recording") as status:
         failed = record_scripted(

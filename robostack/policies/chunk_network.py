@@ -20,9 +20,10 @@ from numpy.typing import NDArray
 
 from hardware.arrays import FloatArray
 from hardware.config import load_config
-from hardware.errors import CheckpointError
+from hardware.errors import CheckpointError, ConfigError
 from robostack.checkpoint import SavedPolicy
-from robostack.policies.chunked import ChunkSettings
+from robostack.policies.chunked import ChunkSettings, Images
+from robostack.policies.keypoint_encoder import FEATURES, KeypointEncoder
 
 TIME_FEATURES = 32
 """Length of the embedding of t."""
@@ -51,15 +52,16 @@ class ChunkNetwork:
         saved: what the checkpoint holds.
 
     Raises:
-        CheckpointError: an array is missing or has the wrong shape, or the policy needs images.
+        CheckpointError: an array is missing or has the wrong shape.
     """
 
     def __init__(self, saved: SavedPolicy) -> None:
         self.contract = saved.contract
-        if saved.config.get("cameras"):
-            raise CheckpointError(
-                "a policy with cameras runs from its ONNX file. Write it with: robostack export POLICY"
-            )
+        self.cameras: tuple[str, ...] = tuple(saved.config.get("cameras", ()))
+        """Cameras it looks through, in order."""
+        self.image_size = int(saved.config.get("image_size", 0)) if self.cameras else None
+        """Width and height of their images [px]; None without cameras."""
+        self.encoder = KeypointEncoder(saved.arrays, self.image_size) if self.image_size is not None else None
         self.settings = load_config(ChunkSettings, saved.config.get("chunk", {}))
         arrays = saved.arrays
         try:
@@ -91,16 +93,21 @@ class ChunkNetwork:
         chunk = settings.horizon * contract.num_actions
         width = self.input[0].shape[0]
         fits = self.input[0].shape == (width, chunk) and self.output[0].shape == (chunk, width)
-        fits &= self.condition[0].shape == (width, settings.past * contract.num_observations)
+        seen = settings.past * contract.num_observations + FEATURES * len(self.cameras)
+        fits &= self.condition[0].shape == (width, seen)
         fits &= self.center.shape == (contract.num_observations,) and self.low.shape == (contract.num_actions,)
         fits &= all(block[0].shape == block[2].shape == block[3].shape == (width, width) for block in self.blocks)
         if not fits or self.schedule.ndim != 2 or self.schedule.shape[1] != 6:
             raise CheckpointError("the arrays of the chunk policy do not fit its contract. Use another checkpoint.")
 
-    def predict(self, history: FloatArray, noise: FloatArray) -> FloatArray:
+    def predict(self, history: FloatArray, noise: FloatArray, images: Images | None = None) -> FloatArray:
         """Chunks (batch, horizon, num_actions); see `robostack.policies.chunked.ChunkModel`."""
         scaled = (np.asarray(history, dtype=np.float64) - self.center) / self.half
         flat = np.clip(scaled, -OBSERVATION_CLIP, OBSERVATION_CLIP).reshape(len(history), -1).astype(np.float32)
+        if self.encoder is not None:
+            if images is None:
+                raise ConfigError(f"the policy needs images of the cameras {', '.join(self.cameras)}")
+            flat = np.concatenate([flat, self.encoder(images)], axis=-1)
         observed = flat @ self.condition[0].T + self.condition[1]
         x: Array32 = np.asarray(noise, dtype=np.float32).reshape(len(noise), -1)
         for (_, p, q, r, s, clip), time in zip(self.schedule.tolist(), self.times, strict=True):

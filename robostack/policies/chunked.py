@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hardware.arrays import Array, FloatArray
 from hardware.errors import ConfigError, NonFiniteError
 from robostack.contract import Contract
 from robostack.policies.chunk_blender import ChunkBlender
+
+Images: TypeAlias = NDArray[np.uint8]
+"""Newest images of all cameras, RGB, (batch, cameras, height, width, 3)."""
 
 
 @dataclass(frozen=True)
@@ -52,13 +57,18 @@ class ChunkModel(Protocol):
     """Of the task and robot."""
     settings: ChunkSettings
     """How its chunks are meant to be executed."""
+    cameras: tuple[str, ...]
+    """Cameras it looks through, in order."""
+    image_size: int | None
+    """Width and height of their images [px]; None without cameras."""
 
-    def predict(self, history: FloatArray, noise: FloatArray) -> FloatArray:
+    def predict(self, history: FloatArray, noise: FloatArray, images: Images | None = None) -> FloatArray:
         """Chunks (batch, horizon, num_actions) within the bounds of the action.
 
         Args:
             history: oldest first, (batch, past, num_observations).
             noise: standard normal, (batch, horizon, num_actions); the same noise, the same chunk.
+            images: of its cameras; not looked at by a model without.
         """
         ...
 
@@ -83,6 +93,8 @@ class ChunkedPolicy:
         if (settings.past, settings.horizon) != (model.settings.past, model.settings.horizon):
             raise ConfigError(f"the model was trained with {model.settings}; past and horizon cannot be changed")
         self.model, self.settings, self.contract = model, settings, model.contract
+        self.image_size = model.image_size
+        """Width and height of the images that `act` needs [px]; None: none."""
         self.period_s = model.contract.control_period_s
         """Time between two actions [s]."""
         self._rng = np.random.default_rng(seed)
@@ -96,22 +108,27 @@ class ChunkedPolicy:
         self._pending: FloatArray | None = None
         self._blender.reset()
 
-    def act(self, observation: Array) -> FloatArray:
+    def act(self, observation: Array | Mapping[str, Array]) -> FloatArray:
         """The action for `observation` (..., num_observations), (..., num_actions).
 
+        A policy with cameras takes what `RobotEnv` observes with them: "state", and each camera's image by its name.
+
         Raises:
+            ConfigError: an image is missing or has another size.
             NonFiniteError: the observation or the result is not finite.
         """
-        observation = np.asarray(observation, dtype=np.float64)
+        images = self._images(observation)
+        vector = observation["state"] if isinstance(observation, Mapping) else observation
+        observation = np.asarray(vector, dtype=np.float64)
         if not np.all(np.isfinite(observation)):
             raise NonFiniteError(f"the observation is not finite: {observation}")
         self._remember(observation.reshape(-1, observation.shape[-1]))
         now, period_s = self._step, self.period_s
         if self._blender.empty:
-            self._blender.offer(self._predict(), now * period_s, now * period_s)
+            self._blender.offer(self._predict(images), now * period_s, now * period_s)
             self._observed = now
         elif self._pending is None and now - self._observed >= self.settings.executed:
-            self._pending, self._observed = self._predict(), now
+            self._pending, self._observed = self._predict(images), now
         if self._pending is not None and now - self._observed >= self.settings.delay_steps:
             self._blender.offer(self._pending, self._observed * period_s, now * period_s)
             self._pending = None
@@ -128,12 +145,30 @@ class ChunkedPolicy:
         else:
             self._history = np.concatenate([self._history[:, 1:], batch[:, None]], axis=1)
 
-    def _predict(self) -> FloatArray:
+    def _images(self, observation: Array | Mapping[str, Array]) -> Images | None:
+        """The newest image of each camera, (batch, cameras, height, width, 3); None for a model without cameras."""
+        cameras, size = self.model.cameras, self.model.image_size
+        if not cameras:
+            return None
+        given = observation if isinstance(observation, Mapping) else {}
+        if not set(cameras) <= set(given):
+            raise ConfigError(
+                f"the policy looks through the cameras {', '.join(cameras)} and was given "
+                f"{', '.join(given) or 'a vector'}; run it in an environment with images of {size} pixels"
+            )
+        found = np.stack([np.asarray(given[name]) for name in cameras], axis=-4)
+        if found.dtype != np.uint8 or found.shape[-3:] != (size, size, 3):
+            raise ConfigError(
+                f"images {found.shape[-3:]} of {found.dtype}; the policy needs ({size}, {size}, 3) of uint8"
+            )
+        return found.reshape(-1, *found.shape[-4:])
+
+    def _predict(self, images: Images | None) -> FloatArray:
         history = self._history
         if history is None:
             raise ConfigError("no observation yet")
         shape = (len(history), self.settings.horizon, self.contract.num_actions)
-        chunk = self.model.predict(history, self._rng.standard_normal(shape))
+        chunk = self.model.predict(history, self._rng.standard_normal(shape), images)
         if not np.all(np.isfinite(chunk)):
             raise NonFiniteError(f"the chunk is not finite for observations {history}")
         return chunk

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from hardware.arrays import Array
 
@@ -21,3 +21,16 @@ class Policy(Protocol):
             NonFiniteError: the observation or the result is not finite.
         """
         ...
+
+
+@runtime_checkable
+class Sees(Protocol):
+    """A policy that may look through the task's cameras."""
+
+    image_size: int | None
+    """Width and height of the images that it needs [px]; None: none. With images, `act` takes a dictionary."""
+
+
+def image_size_of(policy: Policy) -> int | None:
+    """Width and height of the images that `policy` needs [px]; None: none."""
+    return policy.image_size if isinstance(policy, Sees) else None

@@ -20,10 +20,10 @@ class Counting:
     """A model whose n-th chunk holds 100 n + k in step k; remembers what it was asked."""
 
     def __init__(self, settings):
-        self.contract, self.settings = CONTRACT, settings
+        self.contract, self.settings, self.cameras, self.image_size = CONTRACT, settings, (), None
         self.histories, self.noises = [], []
 
-    def predict(self, history, noise):
+    def predict(self, history, noise, images=None):
         self.histories.append(history)
         self.noises.append(noise)
         steps = 100.0 * len(self.histories) + np.arange(self.settings.horizon)
@@ -103,6 +103,6 @@ def test_numbers_that_are_not_finite_raise():
     model = Counting(ChunkSettings(past=1, horizon=8, executed=4))
     with pytest.raises(NonFiniteError, match="observation"):
         ChunkedPolicy(model).act(np.full(OBSERVATIONS, np.inf))
-    model.predict = lambda history, noise: np.full_like(noise, np.nan)
+    model.predict = lambda history, noise, images: np.full_like(noise, np.nan)
     with pytest.raises(NonFiniteError, match="chunk"):
         ChunkedPolicy(model).act(np.zeros(OBSERVATIONS))

@@ -67,6 +67,10 @@ class ImitationConfig:
     """What maps numbers to [-1, 1]: their extremes, or their 1 % and 99 % quantiles."""
     observation_noise: float = 0.0
     """Standard deviation of noise added to normalised observations in training."""
+    cameras: tuple[str, ...] = ()
+    """Cameras to look through besides the observation; the dataset's columns `observation.images.<camera>`."""
+    hidden: tuple[str, ...] = ()
+    """Blocks of the task's observation that the policy must not see, such as what only a simulation knows."""
     mask_padding: bool = False
     """Leave actions past the end of an episode, where the last one is repeated, out of the loss."""
     return_temperature: float = 0.0

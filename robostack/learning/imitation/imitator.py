@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hardware.config import plain
-from hardware.errors import CheckpointError, ConfigError, NonFiniteError
+from hardware.errors import CheckpointError, ConfigError, NonFiniteError, UnknownNameError
 from robostack.checkpoint import load_arrays, load_policy, save_arrays, save_policy
 from robostack.contract import Contract, require_match
 from robostack.env import bounds
@@ -23,8 +23,9 @@ from robostack.learning.imitation.diffusion import Diffusion
 from robostack.learning.imitation.flow_matching import FlowMatching
 from robostack.learning.imitation.head import Head
 from robostack.learning.imitation.network import ChunkNet, draw, embedded
-from robostack.learning.imitation.scaling import fitted
+from robostack.learning.imitation.scaling import fitted, hiding
 from robostack.learning.imitation.schedule import average_decay, learning_rate
+from robostack.learning.imitation.vision import as_tensor, shifted
 from robostack.learning.imitation.windows import Demonstration, Windows
 from robostack.policies.chunk_network import ChunkNetwork
 
@@ -69,7 +70,8 @@ class Imitator:
         self.windows = Windows(demonstrations, chunk.past, chunk.horizon, config.return_temperature)
         self._require_fit()
         self.demonstrations_sha256 = sha256_of(demonstrations)
-        self.observation = fitted(self.windows.observations, config.normalization)
+        observation = fitted(self.windows.observations, config.normalization)
+        self.observation = hiding(observation, blocked_elements(contract, config.hidden))
         self.action = fitted(self.windows.actions, config.normalization)
         self.head = make_head(config)
         self._rng = np.random.default_rng(config.seed)
@@ -85,9 +87,15 @@ class Imitator:
 
     def _network(self) -> ChunkNet:
         contract, config = self.contract, self.config
-        observations = config.chunk.past * contract.num_observations
         return ChunkNet(
-            observations, config.chunk.horizon, contract.num_actions, config.width, config.blocks, self.head.noisy
+            observations=config.chunk.past * contract.num_observations,
+            horizon=config.chunk.horizon,
+            actions=contract.num_actions,
+            width=config.width,
+            blocks=config.blocks,
+            noisy=self.head.noisy,
+            cameras=len(config.cameras),
+            image_size=self.image_size,
         )
 
     def _require_fit(self) -> None:
@@ -98,6 +106,10 @@ class Imitator:
                 f"the demonstrations hold {found[0]} observed and {found[1]} commanded numbers per frame, task "
                 f"'{self.contract.task}' has {wanted[0]} and {wanted[1]}. Record them with this task."
             )
+        images = self.windows.images
+        if self.config.cameras and (images is None or images.shape[1] != len(self.config.cameras)):
+            raise ConfigError(f"the demonstrations hold no images of the cameras {', '.join(self.config.cameras)}")
+        self.image_size = images.shape[2] if self.config.cameras and images is not None else 0
 
     def update(self) -> dict[str, float]:
         """One gradient step on one batch; returns what is worth logging.
@@ -105,10 +117,10 @@ class Imitator:
         Raises:
             NonFiniteError: the loss is not finite.
         """
-        observed, chunk, real = self._batch()
+        observed, chunk, real, images = self._batch()
 
         def predict(x: Tensor, t: Tensor) -> Tensor:
-            answer: Tensor = self.network(x, embedded(t), observed)
+            answer: Tensor = self.network(x, embedded(t), observed, images)
             return answer
 
         elements = self.head.loss(predict, chunk, self._noise)
@@ -127,14 +139,18 @@ class Imitator:
         self._follow()
         return {"loss": loss.item(), "gradient": norm.item(), "learning_rate": rate}
 
-    def _batch(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Scaled observations, scaled chunks, and which actions are real."""
+    def _batch(self) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+        """Scaled observations, scaled chunks, which actions are real, and shifted images."""
         chosen = self.windows.sample(self._rng, self.config.batch)
         past, future, real = self.windows.batch(chosen)
         observed = torch.from_numpy(self.observation.scaled(past)).float()
         if self.config.observation_noise > 0.0:
             observed += self.config.observation_noise * torch.randn(observed.shape, generator=self._noise)
-        return observed, torch.from_numpy(self.action.scaled(future)).float(), torch.from_numpy(real).float()
+        images = None
+        if self.config.cameras and self.windows.images is not None:
+            images = as_tensor(shifted(self.windows.images[chosen], self._rng))
+        chunk = torch.from_numpy(self.action.scaled(future)).float()
+        return observed, chunk, torch.from_numpy(real).float(), images
 
     @torch.no_grad()
     def _follow(self) -> None:
@@ -149,7 +165,7 @@ class Imitator:
         Raises:
             CheckpointError: numpy, which runs the policy, computes something else than torch.
         """
-        config = {**plain(self.config), "kind": "chunk"}
+        config = {**plain(self.config), "kind": "chunk", "image_size": self.image_size}
         provenance = {
             "seed": self.config.seed,
             "steps": self.steps,
@@ -207,14 +223,30 @@ class Imitator:
 
     def _require_same_in_numpy(self, folder: Path) -> None:
         model = ChunkNetwork(load_policy(folder))
-        past, future, _ = self.windows.batch(np.linspace(0, len(self.windows) - 1, CHECKED).astype(np.int64))
+        chosen = np.linspace(0, len(self.windows) - 1, CHECKED).astype(np.int64)
+        past, future, _ = self.windows.batch(chosen)
+        images = self.windows.images[chosen] if self.config.cameras and self.windows.images is not None else None
         noise = np.random.default_rng(0).standard_normal(future.shape)
         observed = torch.from_numpy(self.observation.scaled(past)).float()
-        drawn = draw(self.average, model.schedule, observed, torch.from_numpy(noise).float()).double().numpy()
+        seen = None if images is None else as_tensor(images)
+        drawn = draw(self.average, model.schedule, observed, torch.from_numpy(noise).float(), seen).double().numpy()
         expected = np.clip(drawn * self.action.half + self.action.center, model.low, model.high)
-        error = float(np.max(np.abs(model.predict(past, noise) - expected) / ((model.high - model.low) / 2.0)))
+        error = float(np.max(np.abs(model.predict(past, noise, images) - expected) / ((model.high - model.low) / 2.0)))
         if not error <= TOLERANCE:
             raise CheckpointError(f"numpy differs from torch by {error:.2e} of half the action range. Report this.")
+
+
+def blocked_elements(contract: Contract, hidden: Sequence[str]) -> NDArray[np.bool_]:
+    """Which elements of the observation belong to the blocks `hidden`, (num_observations,).
+
+    Raises:
+        UnknownNameError: the observation has no such block.
+    """
+    names = [term.name for term in contract.observation]
+    for name in hidden:
+        if name not in names:
+            raise UnknownNameError("block of the observation", name, names)
+    return np.array([term.name in hidden for term in contract.observation for _ in term.elements])
 
 
 def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

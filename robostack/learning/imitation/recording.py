@@ -11,7 +11,18 @@ import numpy as np
 from hardware.arrays import FloatArray
 from hardware.errors import ConfigError
 from robostack.contract import contract_of
-from robostack.data.features import ACTION, DONE, INFO, REWARD, STATE, SUCCESS, Feature, vector_feature
+from robostack.data.features import (
+    ACTION,
+    DONE,
+    IMAGES,
+    INFO,
+    REWARD,
+    STATE,
+    SUCCESS,
+    Feature,
+    image_feature,
+    vector_feature,
+)
 from robostack.data.writer import DatasetWriter
 from robostack.env import RobotEnv, bounds
 from robostack.make import make_env
@@ -42,6 +53,8 @@ class RecordingConfig:
     """Time over which both are correlated [s]."""
     randomize: bool = True
     """Draw the dynamics anew for each episode."""
+    image_size: int | None = None
+    """Width and height of the images of the task's cameras, recorded too [px]; None: no images."""
 
     def __post_init__(self) -> None:
         """Check ranges.
@@ -79,11 +92,10 @@ def record_scripted(
     policy = task.scripted()
     if policy is None:
         raise ConfigError(f"task '{task.name}' has no scripted policy to demonstrate it")
-    env, contract = make_env(task, randomize=config.randomize, seed=config.seed), contract_of(task)
+    env = make_env(task, randomize=config.randomize, seed=config.seed, image_size=config.image_size)
+    features, rate_hz = features_of(task, config.image_size), 1.0 / task.control_period_s
     failures, tries = 0, 0
-    writer = DatasetWriter(
-        root, fps=1.0 / task.control_period_s, features=features_of(task), robot_type=task.spec.name, contract=contract
-    )
+    writer = DatasetWriter(root, fps=rate_hz, features=features, robot_type=task.spec.name, contract=contract_of(task))
     with writer:
         while writer.num_episodes < config.episodes:
             # Seeded one by one, so that a recording that was interrupted becomes the same as one that was not.
@@ -102,13 +114,15 @@ def record_scripted(
     return failures
 
 
-def features_of(task: Task) -> dict[str, Feature]:
-    """The columns of a dataset of `task`."""
+def features_of(task: Task, image_size: int | None = None) -> dict[str, Feature]:
+    """The columns of a dataset of `task`; images are kept as they are, without a video's losses."""
 
     def names(terms: tuple[Term, ...]) -> tuple[str, ...]:
         return tuple(f"{term.name}.{element}" for term in terms for element in term.elements)
 
+    cameras = task.cameras if image_size is not None else ()
     return {
+        **{IMAGES + name: image_feature(int(image_size or 0), int(image_size or 0), video=False) for name in cameras},
         STATE: vector_feature(*names(task.observation)),
         ACTION: vector_feature(*names(task.action)),
         REWARD: Feature("float32", (1,), None),
@@ -132,12 +146,14 @@ def _episode(
     policy.reset()
     ended = False
     while not ended:
-        action = np.clip(policy.act(observation) * speed + tremor.next(), low, high)
+        seen = observation if isinstance(observation, dict) else {"state": observation}
+        action = np.clip(policy.act(seen["state"]) * speed + tremor.next(), low, high)
         disturbance = np.clip(action + push.next(), low, high) - action
         following, reward, terminated, truncated, info = env.step(action + disturbance)
         ended = terminated or truncated
-        frame = {STATE: observation, ACTION: action, REWARD: reward, DONE: ended, SUCCESS: bool(info["success"])}
-        writer.add({**frame, DISTURBANCE: disturbance}, task.name)
+        images = {IMAGES + name: image for name, image in seen.items() if name != "state"}
+        frame = {STATE: seen["state"], ACTION: action, REWARD: reward, DONE: ended, SUCCESS: bool(info["success"])}
+        writer.add({**frame, **images, DISTURBANCE: disturbance}, task.name)
         observation = following
     return bool(info["success"])
 

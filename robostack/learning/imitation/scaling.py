@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hardware.arrays import FloatArray
 from hardware.errors import ConfigError
@@ -13,6 +14,8 @@ from hardware.errors import ConfigError
 CONSTANT = 1e-4
 """An element whose range is below this is constant: it is centred and not stretched (as Chi et al. 2023 do)."""
 QUANTILES = (0.01, 0.99)
+HIDDEN = 1e12
+"""Half range given to what must not be seen: every value of it becomes 0, to float32's last digit."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,11 @@ class Scaling:
         """`values` (..., n) in scaled units."""
         result: FloatArray = (values - self.center) / self.half
         return result
+
+
+def hiding(scaling: Scaling, blocked: NDArray[np.bool_]) -> Scaling:
+    """`scaling` that maps every value of the elements `blocked`, (n,), to 0."""
+    return Scaling(np.where(blocked, 0.0, scaling.center), np.where(blocked, HIDDEN, scaling.half))
 
 
 def fitted(values: FloatArray, method: Literal["min_max", "quantile"]) -> Scaling:

@@ -92,7 +92,7 @@ def imitate(
             raise ConfigError(f"{folder} already holds a run. Continue it with --resume, or choose another folder.")
         if run.checkpoint_every < 1 or run.report_every < 1:
             raise ConfigError("checkpoint_every and report_every must be at least 1")
-    demonstrations, contract = load_demonstrations(run.dataset, run.task, not run.keep_failures)
+    demonstrations, contract = load_demonstrations(run.dataset, run.task, not run.keep_failures, run.settings.cameras)
     # The matrices are small: more threads lose, and disturb whatever else the machine does.
     torch.set_num_threads(1)
     imitator = Imitator(contract, demonstrations, run.settings)

@@ -26,6 +26,8 @@ class Demonstration:
     """Sum of rewards."""
     success: bool = True
     """Whether the task was accomplished at the end."""
+    images: NDArray[np.uint8] | None = None
+    """What the cameras saw before each action, (steps, cameras, size, size, 3) RGB; None: nothing."""
 
 
 class Windows:
@@ -55,6 +57,9 @@ class Windows:
         """(frames, num_observations)."""
         self.actions = np.concatenate([episode.action for episode in demonstrations])
         """(frames, num_actions)."""
+        pictures = [episode.images for episode in demonstrations if episode.images is not None]
+        self.images = np.concatenate(pictures) if len(pictures) == len(lengths) else None
+        """(frames, cameras, size, size, 3); None unless every demonstration has them."""
         ends = np.cumsum(lengths)
         self._first = np.repeat(ends - lengths, lengths)
         self._last = np.repeat(ends - 1, lengths)

@@ -34,7 +34,7 @@ def test_signal_shares_follow_the_squared_cosine():
 def perfect(head, chunk):
     """The network that knows the chunk: its answer for a noisy chunk at level t."""
 
-    def answer(x, time, observed):
+    def answer(x, time, observed, images):
         t = levels[tuple(np.round(time[0].numpy(), 4))]
         if isinstance(head, FlowMatching):
             return (chunk - x) / (1.0 - t)

@@ -135,7 +135,7 @@ def test_a_graph_that_differs_is_not_kept(saved, tmp_path, monkeypatch):
 
 def test_numpy_that_differs_from_torch_is_found_when_saving(contract, demonstrations, tmp_path, monkeypatch):
     imitator = learned(contract, demonstrations, dataclasses.replace(SMALL, head="flow", steps=3))
-    monkeypatch.setattr(module, "draw", lambda network, schedule, observed, noise: noise * 0.99)
+    monkeypatch.setattr(module, "draw", lambda network, schedule, observed, noise, images: noise * 0.99)
     with pytest.raises(CheckpointError, match="differs from torch"):
         imitator.save(tmp_path / "checkpoint")
 
