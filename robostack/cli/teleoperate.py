@@ -101,10 +101,12 @@ def operate(
         )
         return TeleoperationNode(setup)
 
-    line.say(device_help(teleoperator))
     try:
+        session.connect()  # before anything is started: a device that is missing costs nothing then
+        line.say(device_help(teleoperator))
         return run_with_children(items, create, options.ros, options.namespace, line.say)
     finally:
+        session.disconnect()
         line.close()
 
 

@@ -86,7 +86,7 @@ class TeleoperationNode(ManagedNode):
         self._number = 0
 
     def configure(self) -> None:
-        """Open the device and the topics.
+        """Open the device, unless it is open, and the topics.
 
         Raises:
             DeviceError: the device is not there.

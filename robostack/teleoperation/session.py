@@ -74,11 +74,13 @@ class OperatorSession:
         self._problem = ""
 
     def connect(self) -> None:
-        """Open the devices.
+        """Open the devices, unless they are open.
 
         Raises:
             DeviceError: the device that moves the robot is not there, or not as it should be.
         """
+        if self._connected:
+            return
         self.coupling.prepare()
         self.device.connect()
         self._connected = True
