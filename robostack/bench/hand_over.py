@@ -3,8 +3,8 @@
 One soft actor-critic, with the actor that AVG can take over, learns HalfCheetah-v4. From its checkpoint, per seed:
 
 * before: its stochastic policy, fixed, for 10,000 steps;
-* after: AVG, in the 10,000 steps after its actor begins to move (the steps in which only the critic learns come first,
-  and keep the policy to the bit);
+* waiting: AVG while only its critic learns, which keeps the policy to the bit;
+* after: the 10,000 steps after its actor begins to move;
 * later: the last 10,000 of 100,000 steps;
 * naive: AVG with its own defaults, the same actor, a fresh critic, and an actor that moves from the first step.
 
@@ -150,7 +150,7 @@ def mean_return(episodes: list[tuple[int, float]], first: int, last: int) -> flo
 
 def figures_of(lines: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     """Means over seeds, and the drop of each seed."""
-    names = ("before", "after", "later", "naive")
+    names = ("before", "waiting", "after", "later", "naive")
     mean = {name: float(np.mean([line[name] for line in lines])) for name in names}
     drops = [100.0 * (1.0 - line["after"] / line["before"]) for line in lines]
     return {

@@ -23,8 +23,8 @@ def test_windows_count_the_episodes_that_end_in_them():
 
 def test_drops_are_relative_to_the_policy_before():
     lines = [
-        {"before": 100.0, "after": 96.0, "later": 120.0, "naive": 10.0},
-        {"before": 300.0, "after": 297.0, "later": 300.0, "naive": 30.0},
+        {"before": 100.0, "waiting": 99.0, "after": 96.0, "later": 120.0, "naive": 10.0},
+        {"before": 300.0, "waiting": 301.0, "after": 297.0, "later": 300.0, "naive": 30.0},
     ]
     figures = figures_of(lines)
     assert figures["drop_percent"] == pytest.approx(100.0 * (1.0 - 196.5 / 200.0))
