@@ -114,15 +114,12 @@ def compare(plan: Plan, base: Path, seed: int) -> dict[str, Any]:
     """All phases with one seed."""
     # Before and after start AVG from the same state, so that both explore alike; only the first does not learn.
     config = hand_over_config(base)
-    fixed = _taken_over(base, config, seed)
+    fixed = _taken_over(base, config, seed, fit=False)
     before = returns_of(fixed.act, None, plan.window, seed=1000 + seed)
     learner = _taken_over(base, config, seed)
     steps = config.critic_first + max(plan.window, plan.later)
     after = returns_of(learner.act, learner, steps, seed=1000 + seed)
-    naive = Avg(_contract(), _naive(config), seed)
-    critic = naive.critic.parameters.copy()
-    hand_over(naive, base)
-    naive.critic.parameters[:] = critic
+    naive = _taken_over(base, _naive(config), seed, fit=False)
     unaided = returns_of(naive.act, naive, plan.window, seed=1000 + seed)
     first, last = config.critic_first, steps
     return {
@@ -206,9 +203,9 @@ def _naive(config: AvgConfig) -> AvgConfig:
     )
 
 
-def _taken_over(base: Path, config: AvgConfig, seed: int) -> Avg:
+def _taken_over(base: Path, config: AvgConfig, seed: int, fit: bool = True) -> Avg:
     learner = Avg(_contract(), config, seed)
-    hand_over(learner, base)
+    hand_over(learner, base, fit)
     return learner
 
 

@@ -53,7 +53,7 @@ class HandOver:
     """What was handed over."""
 
     transitions: int
-    """Transitions that the critic was fitted on; 0: the checkpoint has no replay, the critic starts anew."""
+    """Transitions that the critic was fitted on; 0: the checkpoint has no replay, or no fit was wanted."""
     critic_error: float
     """Root mean square error of the fit as a fraction of the values' deviation; NaN without a fit."""
 
@@ -82,12 +82,13 @@ def hand_over_config(folder: Path) -> AvgConfig:
     )
 
 
-def hand_over(learner: Avg, folder: Path) -> HandOver:
+def hand_over(learner: Avg, folder: Path, fit: bool = True) -> HandOver:
     """Give `learner`, which has not learned yet, the policy and the values of a batch learner.
 
     Args:
         learner: with a configuration like that of `hand_over_config`.
         folder: checkpoint or run of a batch learner.
+        fit: fit the critic; False leaves it as it is.
 
     Raises:
         CheckpointError: it cannot be read, or is not of a batch learner.
@@ -101,7 +102,7 @@ def hand_over(learner: Avg, folder: Path) -> HandOver:
     mean, scale = _normalizer(folder)
     learner.normalizer.mean[:], learner.normalizer.count = mean, STATISTICS_WEIGHT
     learner.normalizer.variance[:] = np.maximum(scale**2 - learner.normalizer.epsilon, 0.0)
-    replay = _replay(folder)
+    replay = _replay(folder) if fit else None
     if replay is None or config["privileged"] > 0:
         return HandOver(0, math.nan)
     rows = replay.newest(TRANSITIONS)
