@@ -238,6 +238,7 @@ let roundTrip = null;
 let wantsControl = true;
 let controlAsked = -Infinity;
 let stopSent = -Infinity;
+let eventSent = { at: -Infinity, condition: "" }; // the last button of the episode, and what was so when it was pressed
 
 function connect() {
   socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/socket`);
@@ -429,10 +430,14 @@ function showEpisode(status, mine) {
   }
   const text = [status.message, status.safety].filter((line) => line && line !== "ok").join(" · ");
   if (find("message").textContent !== text) find("message").textContent = text;
-  find("record").disabled = !mine || !counted || recording || status.phase === "done";
-  for (const id of ["success", "failure", "re-record"]) find(id).disabled = !mine || !recording;
-  find("finish").disabled = !mine || status.phase === "done";
+  // One press, one event: "Record" and "Success" are the same to the robot's node, one after the other.
+  const usable = mine && !(eventSent.at > now() - 1.5 && eventSent.condition === conditionOf(status));
+  find("record").disabled = !usable || !counted || recording || status.phase === "done";
+  for (const id of ["success", "failure", "re-record"]) find(id).disabled = !usable || !recording;
+  find("finish").disabled = !usable || status.phase === "done";
 }
+
+const conditionOf = (status) => [status.phase, status.recording, status.episode].join();
 
 function showStop(status, mine) {
   const button = find("stop");
@@ -480,7 +485,11 @@ find("reset").addEventListener("click", () => {
   show();
 });
 for (const button of document.querySelectorAll("[data-event]")) {
-  button.addEventListener("click", () => send({ type: "event", event: button.dataset.event }));
+  button.addEventListener("click", () => {
+    send({ type: "event", event: button.dataset.event });
+    eventSent = { at: now(), condition: conditionOf(state?.status ?? {}) };
+    show();
+  });
 }
 find("control").addEventListener("click", () => {
   wantsControl = state?.control !== "you";

@@ -120,7 +120,8 @@ def test_a_page_of_another_origin_cannot_reach_it_even_in_the_browser_of_the_ope
 def test_the_joystick_moves_forward_and_to_the_right_and_only_while_it_is_held(operator):
     operator.press("#stick", x=0.4, y=0.3)
     reach = operator.page.evaluate(
-        "(() => { const s = document.getElementById('stick'); return 1 - s.querySelector('.knob').offsetWidth / s.offsetWidth })()"
+        """(() => { const s = document.getElementById("stick");
+             return 1 - s.querySelector(".knob").offsetWidth / s.offsetWidth })()"""
     )
     speed = 0.2 * 0.5  # limit times the slider for speed
     expected = [speed * 0.3 / reach, -speed * 0.4 / reach, 0, 0, 0, 0]
@@ -210,6 +211,8 @@ def test_buttons_of_the_episode_become_events_when_they_make_sense(operator):
     assert page.inner_text("#episode").startswith("1 of 3")
     for button in ("#success", "#failure", "#re-record", "#finish"):
         page.click(button)
+        assert page.locator("#success").is_disabled(), "a second press means something else, once the first has worked"
+        operator.until(lambda: page.locator("#success").is_enabled(), "the buttons, since nothing has come of it")
     E = OperatorEvent
     expected = [E.SUCCESS, E.SUCCESS, E.FAILURE, E.RERECORD, E.FINISH]
     operator.until(lambda: operator.read() and operator.events == expected, f"{expected}")

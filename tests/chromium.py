@@ -28,12 +28,15 @@ def chromium() -> Iterator[object]:
         browser.close()
 
 
-def until(page, condition, what="the condition"):
-    """Wait for `condition()` while the browser goes on; returns what it returned."""
-    end_s = time.monotonic() + LIMIT_S
+def until(page, condition, what="the condition", limit_s=LIMIT_S):
+    """Wait for `condition()` while the browser, if there is a page, goes on; returns what it returned."""
+    end_s = time.monotonic() + limit_s
     while not (found := condition()):
         assert time.monotonic() < end_s, f"waited in vain for {what}"
-        page.wait_for_timeout(10)
+        if page is None:
+            time.sleep(0.01)
+        else:
+            page.wait_for_timeout(10)
     return found
 
 
