@@ -20,6 +20,7 @@ KINDS: Mapping[str, str] = {
     "learners": "robostack.learning.learner:LEARNERS",
     "devices": "sim.devices.device:DEVICES",
     "engines": "sim.engine:ENGINES",
+    "distributions": "sim.randomization.distribution:DISTRIBUTIONS",
     "cameras": "hardware.camera:CAMERAS",
     "teleoperators": "hardware.teleoperator:TELEOPERATORS",
     "benches": "robostack.bench.bench:BENCHES",
@@ -34,6 +35,7 @@ NEXT: Mapping[str, str] = {
     "devices": "robostack virtual {name}",
     "launches": "robostack launch {name}",
     "engines": "robostack evaluate POLICY --engine {name}",
+    "distributions": "robostack train TASK --learner sac --distribution {name}",
     "cameras": "robostack launch ROBOT --virtual --cameras '{{front: {{kind: {name}}}}}'",
     "teleoperators": "robostack teleoperate ROBOT --virtual --teleop.type {name}",
     "benches": "robostack bench {name}",
@@ -47,7 +49,7 @@ class ListOptions:
     """List what can be named in other commands."""
 
     kind: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="KIND")]
-    """What to list: robots, tasks, learners, devices, engines, cameras, teleoperators, launches, benches, commands."""
+    """What to list: robots, tasks, learners, ...; a wrong word names them all."""
     json: bool = False
     """Print one JSON object, name -> summary, instead of the table."""
 

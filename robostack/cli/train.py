@@ -41,6 +41,12 @@ class TrainOptions:
     """Simulations stepped together, for learners that take batches; 0: as many as suit the learner."""
     fixed_dynamics: bool = False
     """Train with the nominal dynamics instead of randomised ones."""
+    distribution: str = "uniform"
+    """What the dynamics are drawn from; `robostack list distributions`."""
+    distribution_every: int = 20_000
+    """Steps between updates of a distribution that learns."""
+    distribution_set: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = field(default=())
+    """A setting of the distribution, as name=value; may be given several times."""
     checkpoint_every: int = 5_000
     """Steps between checkpoints."""
     resume: bool = False
@@ -67,6 +73,9 @@ def main(arguments: list[str]) -> int:
         seed=options.seed,
         randomize=not options.fixed_dynamics,
         simulations=options.simulations,
+        distribution=options.distribution,
+        distribution_every=options.distribution_every,
+        distribution_settings=settings(options.distribution_set),
         checkpoint_every=options.checkpoint_every,
         settings=settings(options.set),
         start_from=options.start_from,

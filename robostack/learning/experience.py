@@ -24,6 +24,10 @@ class Ended(NamedTuple):
     """Distance from the goal at its end [mm]; None where the task has none, or many simulations step together."""
     total: float
     """Sum of its rewards."""
+    dynamics: dict[str, float] | None = None
+    """The dynamics drawn for it, by name; None where none were drawn."""
+    generation: int = 0
+    """`Experience.generation` when it began."""
 
 
 class Experience(Protocol):
@@ -31,6 +35,8 @@ class Experience(Protocol):
 
     count: int
     """Environment steps per call of `step`."""
+    generation: int
+    """Mark for episodes that begin from now on; see `DynamicsSchedule`."""
 
     def start(self, seed: int | None = None) -> None:
         """Start new episodes; with `seed`, of all further random numbers."""
@@ -48,13 +54,17 @@ class SingleExperience:
 
     def __init__(self, env: RobotEnv, learner: Learner) -> None:
         self.env, self.learner = env, learner
+        self.generation = 0
         self._observation: FloatArray | None = None
-        self._total = 0.0
+        self._total, self._begun = 0.0, 0
+        self._dynamics: dict[str, float] | None = None
 
     def start(self, seed: int | None = None) -> None:
         """As `Experience.start`."""
-        self._observation, _ = self.env.reset(seed=seed)
-        self._total = 0.0
+        self._observation, info = self.env.reset(seed=seed)
+        drawn = info.get("dynamics") or {}
+        self._dynamics = {name: float(np.asarray(value).item()) for name, value in drawn.items()} or None
+        self._total, self._begun = 0.0, self.generation
 
     def step(self) -> list[Ended]:
         """As `Experience.step`."""
@@ -64,7 +74,8 @@ class SingleExperience:
         self._observation, self._total = following, self._total + reward
         if not (terminated or truncated):
             return []
-        ended = Ended(bool(info["success"]), final_error_mm(self.env), self._total)
+        error_mm = final_error_mm(self.env)
+        ended = Ended(bool(info["success"]), error_mm, self._total, self._dynamics, self._begun)
         self.start()
         return [ended]
 
@@ -82,14 +93,15 @@ class VectorExperience:
         self, env: VectorEnv[Any, Any, Any], learner: Learner, dynamics: tuple[DynamicsParameter, ...] = ()
     ) -> None:
         self.env, self.learner, self.dynamics = env, learner, dynamics
-        self.count = env.num_envs
+        self.count, self.generation = env.num_envs, 0
         self._observation: FloatArray | None = None
         self._totals = np.zeros(self.count)
+        self._begun = np.zeros(self.count, dtype=np.int64)
 
     def start(self, seed: int | None = None) -> None:
         """As `Experience.start`."""
         self._observation, _ = self.env.reset(seed=seed)
-        self._totals[:] = 0.0
+        self._totals[:], self._begun[:] = 0.0, self.generation
 
     def step(self) -> list[Ended]:
         """As `Experience.step`."""
@@ -104,8 +116,18 @@ class VectorExperience:
         self._totals += reward
         over = np.flatnonzero(terminated | truncated)
         success = info.get("success", np.zeros(self.count, dtype=np.bool_))
-        ended = [Ended(bool(success[index]), None, float(self._totals[index])) for index in over]
-        self._totals[over] = 0.0
+        drawn: dict[str, NDArray[Any]] = info.get("dynamics", {})
+        ended = [
+            Ended(
+                bool(success[index]),
+                None,
+                float(self._totals[index]),
+                {name: float(values[index]) for name, values in drawn.items()} or None,
+                int(self._begun[index]),
+            )
+            for index in over
+        ]
+        self._totals[over], self._begun[over] = 0.0, self.generation
         return ended
 
     def _privileged(self, info: dict[str, Any]) -> FloatArray | None:

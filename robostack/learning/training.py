@@ -29,11 +29,14 @@ from robostack.contract import contract_of
 from robostack.evaluation import evaluate_env
 from robostack.files import append_line, write_text
 from robostack.learning.avg import Avg
+from robostack.learning.dynamics_schedule import DynamicsSchedule
 from robostack.learning.experience import Ended, Experience, SingleExperience, many
 from robostack.learning.hand_over import hand_over, hand_over_config
 from robostack.learning.learner import LEARNERS, Learner
 from robostack.learning.presets import recommended
 from robostack.make import make_env
+from robostack.tasks.task import TASKS
+from sim.randomization.distribution import DISTRIBUTIONS, Distribution
 
 CONFIG, PROGRESS = "config.yaml", "progress.jsonl"
 Setting: TypeAlias = bool | int | float | str | list[int] | list[float] | None
@@ -58,6 +61,12 @@ class TrainConfig:
     """Of the initial weights, exploration and the environment."""
     randomize: bool = True
     """Draw the dynamics anew for each episode."""
+    distribution: str = "uniform"
+    """What they are drawn from; `robostack list distributions`."""
+    distribution_settings: dict[str, Setting] = field(default_factory=dict)
+    """Settings of the distribution."""
+    distribution_every: int = 20_000
+    """Steps between updates of a distribution that learns."""
     simulations: int = 0
     """Simulations stepped together, for learners that take batches; 0: as many as suit the learner."""
     checkpoint_every: int = 5_000
@@ -161,9 +170,11 @@ class _Run:
         self.config, self.on_progress = config, on_progress
         self.folder = config.output_dir
         self.steps, self.episodes, self.spent_s = 0, 0, 0.0
-        self.learner, self.experience = _open(config)
+        self.schedule = _schedule(config)
+        self.learner, self.experience = _open(config, None if self.schedule is None else self.schedule.distribution)
         self.recent: deque[Ended] = deque(maxlen=WINDOW)
         self.evaluated: dict[str, Any] = {}
+        self.dynamics_metrics: dict[str, float] = {}
         self._restore()
         self._writer = _tensorboard(self.folder)
 
@@ -184,6 +195,9 @@ class _Run:
                 continue
             self.steps, self.episodes = int(counters["steps"]), int(counters["episodes"])
             self.spent_s = float(counters["wall_s"])
+            if self.schedule is not None and "dynamics" in counters:
+                self.schedule.restore(counters["dynamics"])
+                self.experience.generation = self.schedule.generation
             # Not the episodes of before once more.
             self.experience.start(seed=self.config.seed + self.steps)
             break
@@ -198,18 +212,27 @@ class _Run:
         experience.start()
         while self.steps < config.steps:
             ended = experience.step()
-            metrics = self.learner.update()
+            metrics = dict(self.learner.update())
             self.steps += experience.count
             self.episodes += len(ended)
             self.recent.extend(ended)
+            if self.schedule is not None:
+                self._learn_dynamics(self.schedule, ended)
+                metrics |= self.dynamics_metrics
             wall_s = time.monotonic() - started_s
             if self._due(config.evaluate_every):
                 self._evaluate()
             if self._due(config.report_every):
-                self._report(dict(metrics), (self.steps - begun) / max(wall_s, 1e-9), self.spent_s + wall_s)
+                self._report(metrics, (self.steps - begun) / max(wall_s, 1e-9), self.spent_s + wall_s)
             if self._due(config.checkpoint_every) and self.steps < config.steps:
                 self._checkpoint(self.spent_s + wall_s)
         return self._checkpoint(self.spent_s + time.monotonic() - started_s)
+
+    def _learn_dynamics(self, schedule: DynamicsSchedule, ended: list[Ended]) -> None:
+        schedule.add(ended)
+        if self._due(schedule.every):
+            self.dynamics_metrics = {f"dynamics_{name}": value for name, value in schedule.update().items()}
+            self.experience.generation = schedule.generation
 
     def _due(self, every: int) -> bool:
         """Whether a multiple of `every` was reached or passed by the last step of all simulations."""
@@ -247,7 +270,9 @@ class _Run:
 
     def _checkpoint(self, wall_s: float) -> Path:
         folder = self.folder / "checkpoints" / f"{self.steps:09d}"
-        counters = {"steps": self.steps, "episodes": self.episodes, "wall_s": wall_s}
+        counters: dict[str, Any] = {"steps": self.steps, "episodes": self.episodes, "wall_s": wall_s}
+        if self.schedule is not None:
+            counters["dynamics"] = self.schedule.state()
         with atomic_folder(folder) as fresh:
             self.learner.save(fresh)
             write_durable(fresh / "training.json", json.dumps(counters).encode())
@@ -256,18 +281,28 @@ class _Run:
         return folder
 
 
-def _open(config: TrainConfig) -> tuple[Learner, Experience]:
+def _schedule(config: TrainConfig) -> DynamicsSchedule | None:
+    """The distribution of the run, where its task has unknown dynamics and they are to be drawn."""
+    dynamics = TASKS.load(config.task)().dynamics
+    if not config.randomize or not dynamics:
+        return None
+    distribution = DISTRIBUTIONS.load(config.distribution).open(dynamics, config.distribution_settings)
+    return DynamicsSchedule(distribution, config.distribution_every)
+
+
+def _open(config: TrainConfig, distribution: Distribution | None) -> tuple[Learner, Experience]:
     """The run's learner, and where its steps come from."""
     entry = LEARNERS.load(config.learner)
     count = config.simulations or entry.simulations
+    randomize = False if distribution is None else distribution
     if count <= 1:
-        env = make_env(config.task, randomize=config.randomize, seed=config.seed)
+        env = make_env(config.task, randomize=randomize, seed=config.seed)
         learner = entry.open(contract_of(env.task), learner_config(config), config.seed)
         return learner, SingleExperience(env, learner)
     if entry.simulations == 0:
         raise ConfigError(f"'{config.learner}' learns from one step at a time; leave --simulations out")
     threads = min(count, os.cpu_count() or 1)
-    envs = make_env(config.task, count, threads, randomize=config.randomize, seed=config.seed)
+    envs = make_env(config.task, count, threads, randomize=randomize, seed=config.seed)
     learner = entry.open(contract_of(envs.task), learner_config(config), config.seed)
     return learner, many(envs, learner)
 

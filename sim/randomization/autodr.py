@@ -19,6 +19,7 @@ from hardware.arrays import FloatArray
 from hardware.errors import CheckpointError, ConfigError
 from sim.dynamics import DynamicsParameter
 from sim.randomization.distribution import (
+    DistributionEntry,
     Samples,
     columns,
     described,
@@ -183,3 +184,10 @@ class AutoDrDistribution:
         nominal = self.parameters[index].nominal
         target = self._edges[index, side] + (1.0 if side else -1.0) * direction * self.config.step * (high - low)
         return float(np.clip(target, nominal, high) if side else np.clip(target, low, nominal))
+
+
+DISTRIBUTION = DistributionEntry(
+    distribution="sim.randomization.autodr:AutoDrDistribution",
+    config="sim.randomization.autodr:AutoDrConfig",
+    summary="AutoDR: ranges grow at the edges where the policy does well",
+)

@@ -1,16 +1,18 @@
-"""What a distribution over dynamics parameters offers."""
+"""What a distribution over dynamics parameters offers, and how one is registered."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, cast, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hardware.arrays import FloatArray
+from hardware.config import load_config
 from hardware.errors import CheckpointError, ConfigError, LimitViolationError, NonFiniteError, UnknownNameError
+from hardware.registry import Registry, load_object
 from sim.dynamics import DynamicsParameter
 
 Samples = dict[str, FloatArray]
@@ -174,3 +176,37 @@ def columns(parameters: Sequence[DynamicsParameter], values: Mapping[str, FloatA
         lengths = ", ".join(f"'{item.name}' {array.shape}" for item, array in zip(parameters, arrays, strict=True))
         raise ConfigError(f"the values of the dynamics parameters differ in shape: {lengths}")
     return np.stack(arrays, axis=-1)
+
+
+@dataclass(frozen=True)
+class DistributionEntry:
+    """How a distribution registers: `DISTRIBUTION = DistributionEntry(...)` at the top level of its module."""
+
+    distribution: str
+    """"module:Class"; called with the parameters, and with its configuration where it has one."""
+    summary: str
+    """One line for `robostack list distributions`."""
+    config: str | None = None
+    """"module:Class" of its configuration, a frozen dataclass; None: it has none."""
+
+    def open(self, parameters: Sequence[DynamicsParameter], settings: Mapping[str, Any] | None = None) -> Distribution:
+        """The distribution over `parameters`.
+
+        Args:
+            parameters: what is drawn.
+            settings: of its configuration, by name; the others are the defaults.
+
+        Raises:
+            ConfigError: a parameter is not sound, a setting is wrong or missing, or there are none to set.
+        """
+        create = cast(Callable[..., Distribution], load_object(self.distribution))
+        if self.config is None:
+            if settings:
+                raise ConfigError(f"this distribution has no settings, but got {', '.join(settings)}")
+            return create(parameters)
+        config_type = cast(type[Any], load_object(self.config))
+        return create(parameters, load_config(config_type, dict(settings or {})))
+
+
+DISTRIBUTIONS: Registry[DistributionEntry] = Registry("distribution", "sim.randomization", "DISTRIBUTION")
+"""Every distribution: modules of this package, and entry points of the group `robostack.distributions`."""

@@ -22,6 +22,7 @@ from hardware.errors import CheckpointError, ConfigError
 from sim.dynamics import DynamicsParameter
 from sim.randomization import beta
 from sim.randomization.distribution import (
+    DistributionEntry,
     Episodes,
     Samples,
     columns,
@@ -269,3 +270,10 @@ class DoraemonDistribution:
             if estimate.effective_samples(between(current, new, parts / 32.0)) >= needed:
                 return parts / 32.0
         return 0.0
+
+
+DISTRIBUTION = DistributionEntry(
+    distribution="sim.randomization.doraemon:DoraemonDistribution",
+    config="sim.randomization.doraemon:DoraemonConfig",
+    summary="DORAEMON: as wide as the policy still succeeds",
+)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from hardware.arrays import FloatArray
 from hardware.errors import UnknownNameError
 from sim.dynamics import DynamicsParameter
-from sim.randomization.distribution import Samples, columns, require_parameters
+from sim.randomization.distribution import DistributionEntry, Samples, columns, require_parameters
 
 
 class FixedDistribution:
@@ -52,3 +52,9 @@ class FixedDistribution:
     ) -> Mapping[str, float]:
         """Nothing to learn."""
         return {}
+
+
+DISTRIBUTION = DistributionEntry(
+    distribution="sim.randomization.fixed:FixedDistribution",
+    summary="The nominal dynamics, always",
+)

@@ -22,6 +22,7 @@ from hardware.arrays import FloatArray
 from hardware.errors import CheckpointError, ConfigError
 from sim.dynamics import DynamicsParameter
 from sim.randomization.distribution import (
+    DistributionEntry,
     Samples,
     columns,
     described,
@@ -186,3 +187,10 @@ class LsdrDistribution:
         variances = np.clip(variances, _DEVIATIONS[0] ** 2, _DEVIATIONS[1] ** 2)
         matrix = (axes * variances) @ axes.T
         return TruncatedGaussian(mean, 0.5 * (matrix + matrix.T), np.zeros(len(mean)), np.ones(len(mean)))
+
+
+DISTRIBUTION = DistributionEntry(
+    distribution="sim.randomization.lsdr:LsdrDistribution",
+    config="sim.randomization.lsdr:LsdrConfig",
+    summary="LSDR: a Gaussian that follows the returns",
+)

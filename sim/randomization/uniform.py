@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from hardware.arrays import FloatArray
 from sim.dynamics import DynamicsParameter
-from sim.randomization.distribution import Samples, columns, require_parameters
+from sim.randomization.distribution import DistributionEntry, Samples, columns, require_parameters
 
 
 class UniformDistribution:
@@ -55,3 +55,9 @@ class UniformDistribution:
     ) -> Mapping[str, float]:
         """Nothing to learn."""
         return {}
+
+
+DISTRIBUTION = DistributionEntry(
+    distribution="sim.randomization.uniform:UniformDistribution",
+    summary="Every parameter uniform between its bounds",
+)

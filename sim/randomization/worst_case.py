@@ -20,6 +20,7 @@ from hardware.arrays import FloatArray
 from hardware.errors import CheckpointError, ConfigError
 from sim.dynamics import DynamicsParameter
 from sim.randomization.distribution import (
+    DistributionEntry,
     Samples,
     columns,
     described,
@@ -204,3 +205,10 @@ class WorstCaseDistribution:
             np.zeros(dimension),
             np.ones(dimension),
         )
+
+
+DISTRIBUTION = DistributionEntry(
+    distribution="sim.randomization.worst_case:WorstCaseDistribution",
+    config="sim.randomization.worst_case:WorstCaseConfig",
+    summary="Worst-case search: around the dynamics that went worst",
+)
