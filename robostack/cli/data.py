@@ -74,7 +74,7 @@ class ConvertOptions:
     state_fields: tuple[str, ...] = ("position",)
     """From a bag: parts of the joint states: position, velocity, effort."""
     action: str = ""
-    """From a bag: topic of the column action; by default executed_command, else joint_trajectory."""
+    """From a bag: topic of the column action; by default executed_command, else joint_trajectory, else cmd_vel."""
     requested: str = "requested_command"
     """From a bag: topic of the column complementary_info.requested_action, where it is there."""
     events: str = "episode_events"

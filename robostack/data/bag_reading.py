@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hardware.errors import ConfigError, DatasetError, UnknownNameError
+from hardware.errors import DatasetError, UnknownNameError
 from robostack.contract import contract_from_json
 from robostack.data.features import (
     ACTION,
@@ -31,11 +31,11 @@ from robostack.data.features import (
 )
 from robostack.data.pictures import decode_picture
 from robostack.data.raw_record import RawMessage, read_metadata, read_record
+from robostack.data.ros_numbers import reader_of
 from robostack.data.ros_types import (
     COMPRESSED_IMAGE,
     IMAGE,
     JOINT_STATE,
-    JOINT_TRAJECTORY,
     from_cdr,
     message_types,
     register_definition,
@@ -44,6 +44,8 @@ from robostack.data.writer import DatasetWriter
 
 METADATA = "robostack"
 """Name of the metadata that our own records carry: contract, robot_type, task."""
+ACTION_TOPICS = ("executed_command", "joint_trajectory", "cmd_vel")
+"""Where the action is looked for, the best first."""
 CAMERA_ENDS = ("/image_raw/compressed", "/image_raw")
 
 
@@ -54,11 +56,11 @@ class BagMapping:
     fps: float = 30.0
     """Time steps per second of the dataset [Hz]."""
     state: str = "joint_states"
-    """Topic of `observation.state`, a JointState."""
+    """Topic of `observation.state`: JointState, or Odometry of a robot on wheels."""
     state_fields: tuple[str, ...] = ("position",)
     """Parts of the JointState: position, velocity, effort."""
     action: str = ""
-    """Topic of `action`; empty: executed_command, else joint_trajectory."""
+    """Topic of `action`; empty: executed_command, else joint_trajectory, else cmd_vel."""
     requested: str = "requested_command"
     """Topic of `complementary_info.requested_action`, where it is recorded."""
     events: str = "episode_events"
@@ -213,7 +215,7 @@ class _Sampler:
                 else:
                     message = from_cdr(raw.data, raw.type_name)
                     frame[source.column] = source.read(message)
-                    if source.column == STATE:
+                    if source.column == STATE and hasattr(message, "header"):
                         stamp = message.header.stamp
                         self._captured_s = stamp.sec + stamp.nanosec * 1e-9
         if self._first_capture_s is None:
@@ -240,11 +242,14 @@ def _sources(first: Mapping[str, RawMessage], mapping: BagMapping) -> dict[str, 
     for message in first.values():
         if message.definition:
             register_definition(message.type_name, message.definition)
-    action = mapping.action or next((name for name in ("executed_command", "joint_trajectory") if name in first), "")
+    action = mapping.action or next(
+        (name for name in ("executed_command", "joint_trajectory", "cmd_vel") if name in first), ""
+    )
     found: dict[str, list[_Source]] = {}
-    for column, topic, fields in ((STATE, mapping.state, mapping.state_fields), (ACTION, action, ())):
+    for column, topic, parts in ((STATE, mapping.state, mapping.state_fields), (ACTION, action, ())):
         if _plain(topic) not in first:
             raise UnknownNameError(f"topic for '{column}'", topic, first)
+        fields = parts if first[_plain(topic)].type_name == JOINT_STATE else ()
         found.setdefault(_plain(topic), []).append(_numbers_source(column, first[_plain(topic)], fields))
     if _plain(mapping.requested) in first:
         message = first[_plain(mapping.requested)]
@@ -264,29 +269,17 @@ def _sources(first: Mapping[str, RawMessage], mapping: BagMapping) -> dict[str, 
 
 def _numbers_source(column: str, first: RawMessage, fields: tuple[str, ...]) -> _Source:
     message = from_cdr(first.data, first.type_name)
-    if first.type_name == JOINT_STATE:
-        names = list(message.name)
-        chosen = fields or next(
-            ((part,) for part in ("position", "velocity", "effort") if len(getattr(message, part))), ()
-        )
-        labels = names if chosen == ("position",) else [f"{name}.{part}" for part in chosen for name in names]
+    numbers_of = reader_of(message, first.type_name, fields)
+    names = tuple(numbers_of(message))
 
-        def read(given: Any) -> NDArray[np.float32]:
-            order = [list(given.name).index(name) for name in names]
-            return np.concatenate([np.asarray(getattr(given, part))[order] for part in chosen]).astype(np.float32)
+    def read(given: Any) -> NDArray[np.float32]:
+        found = numbers_of(given)
+        missing = [name for name in names if name not in found]
+        if missing:
+            raise DatasetError(f"a message of topic '{first.topic}' lacks {', '.join(missing)}")
+        return np.array([found[name] for name in names], dtype=np.float32)
 
-    elif first.type_name == JOINT_TRAJECTORY:
-        names = labels = list(message.joint_names)
-        parts = ("positions", "velocities", "effort")
-        part = next((part for part in parts if len(getattr(message.points[0], part))), "positions")
-
-        def read(given: Any) -> NDArray[np.float32]:
-            order = [list(given.joint_names).index(name) for name in names]
-            return np.asarray(getattr(given.points[0], part))[order].astype(np.float32)
-
-    else:
-        raise ConfigError(f"'{column}' from a {first.type_name}: use a topic of JointState or JointTrajectory")
-    return _Source(column, vector_feature(*labels), read)
+    return _Source(column, vector_feature(*names), read)
 
 
 def _picture_source(topic: str, first: RawMessage) -> _Source:

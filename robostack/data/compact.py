@@ -38,6 +38,7 @@ def compact(root: Path, target: Path | None = None) -> Compacted:
         DatasetError: there is no dataset, it is damaged, or the disk is full.
     """
     require_arrow()
+    root = root.resolve()  # "." has no name to swap
     recover_folder(root)
     into = root if target is None else target
     if target is not None and target.exists():

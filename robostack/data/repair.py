@@ -65,6 +65,7 @@ def repair(root: Path, deep: bool = False) -> Repaired:
         DatasetError: there is no dataset, `meta/info.json` itself is damaged, or another process writes.
     """
     require_arrow()
+    root = root.resolve()  # "." has no name to swap
     recover_folder(root)
     if not root.is_dir():
         raise DatasetError(f"there is no folder {root}")

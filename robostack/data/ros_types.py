@@ -13,6 +13,8 @@ JOINT_TRAJECTORY = "trajectory_msgs/msg/JointTrajectory"
 COMPRESSED_IMAGE = "sensor_msgs/msg/CompressedImage"
 IMAGE = "sensor_msgs/msg/Image"
 TWIST = "geometry_msgs/msg/Twist"
+TWIST_STAMPED = "geometry_msgs/msg/TwistStamped"
+ODOMETRY = "nav_msgs/msg/Odometry"
 STRING = "std_msgs/msg/String"
 
 

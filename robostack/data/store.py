@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -90,6 +91,9 @@ class EpisodeStore:
             except BaseException:
                 for path in made:
                     path.unlink(missing_ok=True)
+                if self._stats:
+                    with contextlib.suppress(OSError):
+                        write_stats(self.root, self._stats)
                 raise
         self.info, self._stats, self._last = info, stats, row
         if self._schema is None:

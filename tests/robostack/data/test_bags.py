@@ -16,7 +16,18 @@ from robostack.data.dataset import Dataset
 from robostack.data.features import ACTION, CAPTURE_TIME, IMAGES, REQUESTED_ACTION, STATE, SUCCESS
 from robostack.data.pictures import encode_picture
 from robostack.data.raw_record import RawRecorder
-from robostack.data.ros_types import COMPRESSED_IMAGE, IMAGE, JOINT_STATE, STRING, header, new_message, to_cdr
+from robostack.data.ros_types import (
+    COMPRESSED_IMAGE,
+    IMAGE,
+    JOINT_STATE,
+    ODOMETRY,
+    STRING,
+    TWIST,
+    TWIST_STAMPED,
+    header,
+    new_message,
+    to_cdr,
+)
 
 MS = 10**6
 START = 10**18
@@ -171,7 +182,7 @@ def test_what_does_not_fit_is_said(tmp_path):
     bag = write(tmp_path / "a.mcap", [joint_state("joint_states", 0, [0, 0]), event(1, event="begin")])
     with pytest.raises(UnknownNameError, match="joint_states"):
         bag_to_dataset(bag, tmp_path / "d", BagMapping())
-    with pytest.raises(ConfigError, match="use a topic of JointState"):
+    with pytest.raises(ConfigError, match="no numbers are read from a std_msgs/msg/String"):
         bag_to_dataset(bag, tmp_path / "d", BagMapping(action="episode_events"))
     with pytest.raises(UnknownNameError, match="camera topic 'top'"):
         bag_to_dataset(bag, tmp_path / "d", BagMapping(action="joint_states", cameras=("top",)))
@@ -184,3 +195,53 @@ def test_what_does_not_fit_is_said(tmp_path):
     bag = write(tmp_path / "c.mcap", [joint_state("joint_states", 0, [0, 0]), broken])
     with pytest.raises(DatasetError, match="carries no JSON"):
         bag_to_dataset(bag, tmp_path / "d", BagMapping(action="joint_states"))
+
+
+def test_a_robot_on_wheels(tmp_path):
+    def vector(x=0.0, y=0.0, z=0.0):
+        return new_message("geometry_msgs/msg/Vector3", x=x, y=y, z=z)
+
+    def twist(forward, turn):
+        return new_message(TWIST, linear=vector(forward), angular=vector(z=turn))
+
+    def odometry(t):
+        pose = new_message(
+            "geometry_msgs/msg/Pose",
+            position=new_message("geometry_msgs/msg/Point", x=t / 1000, y=2.0, z=0.0),
+            orientation=new_message("geometry_msgs/msg/Quaternion", x=0.0, y=0.0, z=0.6, w=0.8),
+        )
+        spread = np.zeros(36)
+        return new_message(
+            ODOMETRY,
+            header=header(START + t * MS),
+            child_frame_id="base",
+            pose=new_message("geometry_msgs/msg/PoseWithCovariance", pose=pose, covariance=spread),
+            twist=new_message("geometry_msgs/msg/TwistWithCovariance", twist=twist(0.5, -1.0), covariance=spread),
+        )
+
+    stamped = new_message(TWIST_STAMPED, header=header(START), twist=twist(0.25, 0.5))
+    messages = []
+    for t in (0, 100, 200):
+        messages.append(("odom", ODOMETRY, to_cdr(odometry(t)), START + t * MS))
+        messages.append(("executed_command", TWIST_STAMPED, to_cdr(stamped), START + t * MS))
+        messages.append(("cmd_vel", TWIST, to_cdr(twist(9.0, 9.0)), START + t * MS))
+    bag = write(tmp_path / "a.mcap", messages)
+    bag_to_dataset(bag, tmp_path / "d", BagMapping(fps=10.0, state="odom"))
+    dataset = Dataset(tmp_path / "d")
+    assert dataset.features[ACTION].names == ("linear.x", "linear.y", "angular.z")
+    columns = dataset.episode(0)
+    np.testing.assert_allclose(columns[ACTION], [[0.25, 0.0, 0.5]] * 2)
+    np.testing.assert_allclose(columns[STATE][1], [0.1, 2, 0, 0.8, 0, 0, 0.6, 0.5, 0, -1], rtol=1e-6)
+    np.testing.assert_allclose(columns[CAPTURE_TIME], [0.0, 0.1], atol=1e-6)
+    bag_to_dataset(bag, tmp_path / "e", BagMapping(fps=10.0, state="odom", action="cmd_vel"))
+    assert Dataset(tmp_path / "e").episode(0)[ACTION][0].tolist() == [9.0, 0.0, 9.0]
+
+
+def test_joints_that_vanish_are_said(tmp_path):
+    messages = [joint_state("joint_states", 0, [1, 2]), joint_state("joint_states", 50, [1], names=("a",))]
+    messages += [joint_state("executed_command", t, [0, 0]) for t in (0, 100, 200)]
+    with pytest.raises(DatasetError, match="topic 'joint_states' lacks b"):
+        bag_to_dataset(write(tmp_path / "a.mcap", messages), tmp_path / "d", BagMapping(fps=10.0))
+    with pytest.raises(ConfigError, match="not torque"):
+        mapping = BagMapping(state_fields=("torque",))
+        bag_to_dataset(tmp_path / "a.mcap", tmp_path / "e", mapping)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -112,3 +113,10 @@ def test_a_damaged_dataset_is_not_compacted(tmp_path):
     with pytest.raises(DatasetError):
         compact(root)
     assert Dataset(root).num_episodes == 3 and len(list(root.rglob("*.mp4"))) == 3
+
+
+def test_where_one_stands(tmp_path, monkeypatch):
+    record(tmp_path / "d", (3, 2))
+    monkeypatch.chdir(tmp_path / "d")
+    assert compact(Path()).files_after == 3
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["d"]

@@ -29,6 +29,7 @@ from dataset_samples import (
 )
 
 from hardware.errors import ConfigError, ContractMismatchError, DatasetError, NonFiniteError
+from robostack.data.check import check
 from robostack.data.dataset import Dataset
 from robostack.data.features import ACTION, CAPTURE_TIME, DONE, REWARD, STATE, Feature, image_feature, vector_feature
 
@@ -309,6 +310,7 @@ def test_a_full_disk_costs_the_running_episode_only(tmp_path, small_disk):
     for episode in range(finished):
         np.testing.assert_array_equal(dataset.episode(episode)[STATE], [state(episode, k) for k in range(5)])
         assert len(list(dataset.images(episode, CAMERA))) == 5
+    assert check(small_disk / "d").ok
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
