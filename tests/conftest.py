@@ -18,7 +18,7 @@ os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
 
 import pytest
 from hypothesis import HealthCheck, settings
-from stall_watch import RunAgain, StallWatch
+from stall_watch import RunAgain
 
 settings.register_profile(
     "deterministic", derandomize=True, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow]
@@ -29,7 +29,7 @@ settings.load_profile("deterministic")
 def pytest_configure(config: pytest.Config) -> None:
     """Tests in real time are run again when the machine, not the code, was late."""
     if not hasattr(config, "workerinput"):  # such tests run in one process; see the Makefile
-        config.pluginmanager.register(RunAgain(StallWatch()))
+        config.pluginmanager.register(RunAgain())
 
 
 _hosts = itertools.count()

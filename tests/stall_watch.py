@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -47,16 +48,19 @@ class StallWatch:
 
 
 class RunAgain:
-    """The pytest plugin."""
+    """The pytest plugin; the watch is made with the first test that needs it."""
 
-    def __init__(self, watch: StallWatch) -> None:
-        self.watch = watch
+    def __init__(self, make_watch: Callable[[], StallWatch] = StallWatch) -> None:
+        self._make_watch = make_watch
+        self.watch: StallWatch | None = None
         self.notes: list[str] = []
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
         if item.get_closest_marker("wire") is None and item.get_closest_marker("graph") is None:
             return None
+        if self.watch is None:
+            self.watch = self._make_watch()
         item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
         for attempt in range(1, ATTEMPTS + 1):
             begun_s = time.monotonic()
@@ -78,7 +82,8 @@ class RunAgain:
                 terminalreporter.line(note)
 
     def pytest_unconfigure(self) -> None:
-        self.watch.close()
+        if self.watch is not None:
+            self.watch.close()
 
 
 def watch(log: Path) -> None:

@@ -24,7 +24,7 @@ class Watch:
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "wire: real time")
-    config.pluginmanager.register(stall_watch.RunAgain(Watch()))
+    config.pluginmanager.register(stall_watch.RunAgain(Watch))
 """
 TESTS = """
 import pathlib, pytest
