@@ -42,7 +42,7 @@ from robostack.tasks.task import TASKS, Task
 TASK = "panda-pick-cube"
 FOLDER = Path("runs/imitation")
 RESULTS = "results.jsonl"
-HEADS: tuple[HeadName, ...] = ("bc", "diffusion", "flow")
+HEADS: tuple[HeadName, ...] = ("diffusion", "flow", "bc")
 SEEDS = (0, 1, 2)
 IMAGE_SETTINGS = ("cameras", "hidden", "image_size")
 TRIALS = 100

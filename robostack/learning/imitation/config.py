@@ -45,7 +45,7 @@ class ImitationConfig:
 
     head: HeadName = "diffusion"
     """How chunks are drawn: bc, diffusion or flow."""
-    steps: int = 6_000
+    steps: int = 4_000
     """Gradient steps."""
     batch: int = 128
     """Windows per step."""

@@ -73,6 +73,9 @@ class Imitator:
         observation = fitted(self.windows.observations, config.normalization)
         self.observation = hiding(observation, blocked_elements(contract, config.hidden))
         self.action = fitted(self.windows.actions, config.normalization)
+        # Scaled once, because this is what every step would spend its time on.
+        self._observed = torch.from_numpy(self.observation.scaled(self.windows.observations)).float()
+        self._acted = torch.from_numpy(self.action.scaled(self.windows.actions)).float()
         self.head = make_head(config)
         self._rng = np.random.default_rng(config.seed)
         self._noise = torch.Generator().manual_seed(config.seed)
@@ -124,8 +127,11 @@ class Imitator:
             return answer
 
         elements = self.head.loss(predict, chunk, self._noise)
-        weight = (real if self.config.mask_padding else torch.ones_like(real))[:, :, None].expand_as(elements)
-        loss = (elements * weight).sum() / weight.sum()
+        if self.config.mask_padding:
+            weight = real[:, :, None].expand_as(elements)
+            loss = (elements * weight).sum() / weight.sum()
+        else:
+            loss = elements.mean()
         if not torch.isfinite(loss):
             raise NonFiniteError(f"the loss is {loss.item()} after {self.steps} steps; lower learning_rate")
         self._optimizer.zero_grad()
@@ -142,22 +148,21 @@ class Imitator:
     def _batch(self) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
         """Scaled observations, scaled chunks, which actions are real, and shifted images."""
         chosen = self.windows.sample(self._rng, self.config.batch)
-        past, future, real = self.windows.batch(chosen)
-        observed = torch.from_numpy(self.observation.scaled(past)).float()
+        frames, real = self.windows.future_frames(chosen)
+        observed = self._observed[torch.from_numpy(self.windows.past_frames(chosen))]
         if self.config.observation_noise > 0.0:
             observed += self.config.observation_noise * torch.randn(observed.shape, generator=self._noise)
         images = None
         if self.config.cameras and self.windows.images is not None:
             images = as_tensor(shifted(self.windows.images[chosen], self._rng))
-        chunk = torch.from_numpy(self.action.scaled(future)).float()
+        chunk = self._acted[torch.from_numpy(frames)]
         return observed, chunk, torch.from_numpy(real).float(), images
 
     @torch.no_grad()
     def _follow(self) -> None:
         """Let the average follow the network."""
         decay = average_decay(self.steps, self.config.average_max)
-        for slow, fast in zip(self.average.parameters(), self.network.parameters(), strict=True):
-            slow.lerp_(fast, 1.0 - decay)
+        torch._foreach_lerp_(list(self.average.parameters()), list(self.network.parameters()), 1.0 - decay)
 
     def save(self, folder: Path) -> None:
         """Write the policy and all that an exact resume needs into `folder`, which should be an `atomic_folder`.

@@ -81,15 +81,16 @@ class Windows:
         """Frames of the observations, oldest first, (count, past)."""
         return np.maximum(windows[:, None] + self._past, self._first[windows][:, None])
 
-    def batch(self, windows: Index) -> tuple[FloatArray, FloatArray, NDArray[np.bool_]]:
-        """Observations (count, past, num_observations), actions (count, horizon, num_actions), and which are real.
-
-        Returns:
-            The arrays, and a mask (count, horizon) that is False for repeated actions.
-        """
+    def future_frames(self, windows: Index) -> tuple[Index, NDArray[np.bool_]]:
+        """Frames of the actions, (count, horizon), and a mask of the same shape that is False for repeated ones."""
         frames = windows[:, None] + self._future
         last = self._last[windows][:, None]
-        return self.observations[self.past_frames(windows)], self.actions[np.minimum(frames, last)], frames <= last
+        return np.minimum(frames, last), frames <= last
+
+    def batch(self, windows: Index) -> tuple[FloatArray, FloatArray, NDArray[np.bool_]]:
+        """Observations (count, past, num_observations), actions (count, horizon, num_actions), and which are real."""
+        frames, real = self.future_frames(windows)
+        return self.observations[self.past_frames(windows)], self.actions[frames], real
 
 
 def episode_weights(returns: Sequence[float], temperature: float) -> FloatArray:
