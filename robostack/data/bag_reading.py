@@ -108,7 +108,7 @@ def bag_to_dataset(bag: Path, root: Path, mapping: BagMapping) -> int:
     if has_events:
         features[SUCCESS] = Feature("bool", (1,), None)
     contract = contract_from_json(meta["contract"], str(bag)) if "contract" in meta else None
-    robot_type = mapping.robot_type or meta.get("robot_type", "unknown")
+    robot_type = mapping.robot_type or meta.get("robot_type") or meta.get("robot", "unknown")
     with DatasetWriter(root, fps=mapping.fps, features=features, robot_type=robot_type, contract=contract) as writer:
         before = writer.num_episodes
         sampler = _Sampler(writer, sources, mapping, has_events, mapping.task or meta.get("task", ""))

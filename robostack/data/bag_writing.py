@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from robostack.data.bag_reading import METADATA
 from robostack.data.dataset import Dataset
-from robostack.data.features import ACTION, DEFAULT_FEATURES, IMAGES, REQUESTED_ACTION, STATE, SUCCESS
+from robostack.data.features import ACTION, DEFAULT_FEATURES, IMAGES, JOINT_SUFFIXES, REQUESTED_ACTION, STATE, SUCCESS
 from robostack.data.pictures import encode_picture
 from robostack.data.raw_record import RawRecorder
 from robostack.data.ros_types import COMPRESSED_IMAGE, JOINT_STATE, STRING, header, new_message, to_cdr
@@ -83,17 +83,25 @@ def _value(recorder: RawRecorder, dataset: Dataset, name: str, value: Any, now_n
     if feature.dtype == "string":
         _text(recorder, f"dataset/{name}", str(value), now_ns)
     elif name in JOINT_TOPICS and len(feature.shape) == 1:
-        numbers = np.asarray(value, dtype=np.float64).reshape(-1)
-        unknown = np.full(numbers.shape, np.nan)
-        names = list(feature.names or (str(k) for k in range(len(numbers))))
-        message = new_message(
-            JOINT_STATE, header=header(now_ns), name=names, position=numbers, velocity=unknown, effort=unknown
-        )
-        recorder.write(JOINT_TOPICS[name], JOINT_STATE, to_cdr(message), now_ns)
+        recorder.write(JOINT_TOPICS[name], JOINT_STATE, to_cdr(_joints(feature.names, value, now_ns)), now_ns)
     else:
         layout = new_message("std_msgs/msg/MultiArrayLayout", dim=[], data_offset=0)
         message = new_message(ARRAY, layout=layout, data=np.asarray(value, dtype=np.float64).reshape(-1))
         recorder.write(f"dataset/{name}", ARRAY, to_cdr(message), now_ns)
+
+
+def _joints(names: tuple[str, ...] | None, value: Any, now_ns: int) -> Any:
+    """Named numbers as JointState: velocities or efforts where all names end so, else positions; the rest unknown."""
+    numbers = np.asarray(value, dtype=np.float64).reshape(-1)
+    labels = list(names or (str(k) for k in range(len(numbers))))
+    parts = dict.fromkeys(JOINT_SUFFIXES, np.full(numbers.shape, np.nan))
+    part = "position"
+    for each, end in JOINT_SUFFIXES.items():
+        if all(label.endswith(end) for label in labels):
+            part, labels = each, [label.removesuffix(end) for label in labels]
+            break
+    parts[part] = numbers
+    return new_message(JOINT_STATE, header=header(now_ns), name=labels, **parts)
 
 
 def _picture(recorder: RawRecorder, key: str, image: NDArray[np.uint8], now_ns: int) -> None:

@@ -17,6 +17,8 @@ NUMERIC = ("float16", "float32", "float64", "bool", "int8", "int16", "int32", "i
 IMAGE_NAMES = ("height", "width", "channels")
 """Names of the axes of an image."""
 
+JOINT_SUFFIXES: Mapping[str, str] = {"position": ".pos", "velocity": ".vel", "effort": ".torque"}
+"""Part of a joint state or command -> how users of the format end the names of its elements."""
 STATE = "observation.state"
 ACTION = "action"
 IMAGES = "observation.images."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,6 +40,8 @@ DAMAGED = "damaged"
 
 Place = tuple[str, int, int]
 """Video column, chunk and file."""
+Bring = Callable[[Path, Path], None]
+"""Puts a file under a second name, or copies it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +77,9 @@ def rebuild(
     for left in target.parent.glob(f".{target.name}.new-*"):  # of a rebuild that was killed
         shutil.rmtree(left, ignore_errors=True)
     with atomic_folder(target) as fresh:
-        _take_along(root, fresh, damaged)
-        moved = _videos(root, fresh, info, rows, merge)
+        bring = _link if target == root else _copy
+        _take_along(root, fresh, damaged, bring)
+        moved = _videos(root, fresh, info, rows, merge, bring)
         surveyor = Surveyor(root, info, tasks)
         kept = _data(fresh, info, rows, surveyor)
         kept = [replace(row, videos=_moved_parts(row, moved)) for row in kept]
@@ -89,30 +92,37 @@ def rebuild(
             sync_folder(folder)
 
 
-def _take_along(root: Path, fresh: Path, damaged: Sequence[str]) -> None:
-    """What is no content, and what is damaged."""
+def _take_along(root: Path, fresh: Path, damaged: Sequence[str], bring: Bring) -> None:
+    """What is no content (the raw record, a README), and what is damaged."""
     for path in sorted(root.iterdir()):
         if path.name in CONTENT or path.name.startswith("."):
             continue
-        (shutil.copytree if path.is_dir() else shutil.copy2)(path, fresh / path.name)
+        for item in [path] if path.is_file() else sorted(path.rglob("*")):
+            if item.is_file():
+                bring(item, fresh / item.relative_to(root))
     for path in sorted((root / "meta").glob("*")):
         if path.is_file() and path.name not in ("info.json", "stats.json"):
-            (fresh / "meta").mkdir(exist_ok=True)
-            shutil.copy2(path, fresh / "meta" / path.name)
-    if (root / DAMAGED).is_dir():
-        shutil.copytree(root / DAMAGED, fresh / DAMAGED)
+            _copy(path, fresh / "meta" / path.name)
+    for path in sorted((root / DAMAGED).rglob("*")):
+        if path.is_file():
+            bring(path, fresh / path.relative_to(root))
     for name in damaged:
-        _link(root / name, fresh / DAMAGED / name)
+        bring(root / name, fresh / DAMAGED / name)
+
+
+def _copy(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy2(source, target)
 
 
 def _link(source: Path, target: Path) -> None:
-    """The same file under a second name; a copy where the file system cannot."""
+    """The same file under a second name, when the first is about to go; a copy where the file system cannot."""
     target.parent.mkdir(parents=True, exist_ok=True)
     target.unlink(missing_ok=True)
     try:
         os.link(source, target)
     except OSError:
-        shutil.copy2(source, target)
+        _copy(source, target)
 
 
 def _data(fresh: Path, info: DatasetInfo, rows: Sequence[EpisodeRow], surveyor: Surveyor) -> list[EpisodeRow]:
@@ -163,22 +173,24 @@ def _plain(column: Any) -> Any:
     return found.storage if isinstance(found, arrow.ExtensionArray) else found
 
 
-def _videos(root: Path, fresh: Path, info: DatasetInfo, rows: Sequence[EpisodeRow], merge: bool) -> dict[Place, _Moved]:
+def _videos(
+    root: Path, fresh: Path, info: DatasetInfo, rows: Sequence[EpisodeRow], merge: bool, bring: Bring
+) -> dict[Place, _Moved]:
     """Bring the video files over; returns where each went."""
     moved: dict[Place, _Moved] = {}
     for key in info.video_keys:
         places = list(dict.fromkeys((row.videos[key].chunk, row.videos[key].file) for row in rows))
         for chunk, file in places if not merge else ():
             name = info.video_file(key, chunk, file)
-            _link(root / name, fresh / name)
+            bring(root / name, fresh / name)
             moved[key, chunk, file] = _Moved(chunk, file, 0.0)
         if merge:
-            moved |= _joined(root, fresh, info, key, places)
+            moved |= _joined(root, fresh, info, key, places, bring)
     return moved
 
 
 def _joined(
-    root: Path, fresh: Path, info: DatasetInfo, key: str, places: Sequence[tuple[int, int]]
+    root: Path, fresh: Path, info: DatasetInfo, key: str, places: Sequence[tuple[int, int]], bring: Bring
 ) -> dict[Place, _Moved]:
     """Join the video files of one camera in groups of equal coding, up to the size of the format."""
     moved: dict[Place, _Moved] = {}
@@ -198,7 +210,7 @@ def _joined(
         target = fresh / info.video_file(key, chunk, file)
         lengths = [len(video_facts(path).times_s) / info.fps for path in paths]
         if len(paths) == 1:
-            _link(paths[0], target)
+            bring(paths[0], target)
         else:
             with durable_file(target) as temporary:
                 join_videos(paths, lengths, temporary)

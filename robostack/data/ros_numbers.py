@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
+
 from hardware.errors import ConfigError, DatasetError
+from robostack.data.features import JOINT_SUFFIXES
 from robostack.data.ros_types import JOINT_STATE, JOINT_TRAJECTORY, ODOMETRY, TWIST, TWIST_STAMPED
 
 JOINT_PARTS = ("position", "velocity", "effort")
 POINT_PARTS = ("positions", "velocities", "effort")
+_SINGULAR = {"positions": "position", "velocities": "velocity"}
 
 Numbers = dict[str, float]
 
@@ -42,7 +46,11 @@ def reader_of(first: Any, type_name: str, fields: tuple[str, ...] = ()) -> Calla
 
 def _filled(message: Any, parts: tuple[str, ...]) -> tuple[str, ...]:
     """The first part that has values."""
-    return next(((part,) for part in parts if len(getattr(message, part))), parts[:1])
+    for part in parts:
+        values = np.asarray(getattr(message, part))
+        if values.size and np.all(np.isfinite(values)):
+            return (part,)
+    return parts[:1]
 
 
 def _joints(values: Any, names: list[str], parts: tuple[str, ...]) -> Numbers:
@@ -51,7 +59,7 @@ def _joints(values: Any, names: list[str], parts: tuple[str, ...]) -> Numbers:
         numbers = getattr(values, part)
         if len(numbers) != len(names):
             raise DatasetError(f"a message has {len(numbers)} values of '{part}' for {len(names)} joints")
-        end = "" if parts in (JOINT_PARTS[:1], POINT_PARTS[:1]) else f".{part}"
+        end = JOINT_SUFFIXES[_SINGULAR.get(part, part)]
         found |= {name + end: float(number) for name, number in zip(names, numbers, strict=True)}
     return found
 

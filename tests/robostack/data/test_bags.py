@@ -13,9 +13,9 @@ from robostack.data.bag_reading import METADATA, BagMapping, bag_to_dataset
 from robostack.data.bag_writing import dataset_to_bag
 from robostack.data.check import check
 from robostack.data.dataset import Dataset
-from robostack.data.features import ACTION, CAPTURE_TIME, IMAGES, REQUESTED_ACTION, STATE, SUCCESS
+from robostack.data.features import ACTION, CAPTURE_TIME, IMAGES, REQUESTED_ACTION, STATE, SUCCESS, vector_feature
 from robostack.data.pictures import encode_picture
-from robostack.data.raw_record import RawRecorder
+from robostack.data.raw_record import RawRecorder, read_record
 from robostack.data.ros_types import (
     COMPRESSED_IMAGE,
     IMAGE,
@@ -24,10 +24,12 @@ from robostack.data.ros_types import (
     STRING,
     TWIST,
     TWIST_STAMPED,
+    from_cdr,
     header,
     new_message,
     to_cdr,
 )
+from robostack.data.writer import DatasetWriter
 
 MS = 10**6
 START = 10**18
@@ -79,6 +81,23 @@ def test_there_and_back_keeps_everything_but_the_codecs_loss(tmp_path):
             assert step == length - 1
     assert second.features[STILL].shape == (16, 14, 3)  # a video needs an even size
     assert check(tmp_path / "e", deep=True).ok
+
+
+@pytest.mark.parametrize(("end", "part"), [(".vel", "velocity"), (".torque", "effort"), (".pos", "position")])
+def test_names_say_what_an_action_is(tmp_path, end, part):
+    features = {STATE: vector_feature("a.pos", "b.pos"), ACTION: vector_feature("a" + end, "b" + end)}
+    with DatasetWriter(tmp_path / "d", fps=10.0, features=features, robot_type="x") as writer:
+        for step in range(3):
+            writer.add({STATE: [step, 0], ACTION: [step, 1]}, "go")
+        writer.finish_episode()
+    dataset_to_bag(tmp_path / "d", tmp_path / "a.mcap")
+    (message,) = [item for item in read_record(tmp_path / "a.mcap") if item.topic == "executed_command"][:1]
+    found = from_cdr(message.data, message.type_name)
+    assert found.name == ["a", "b"] and getattr(found, part).tolist() == [0.0, 1.0]
+    bag_to_dataset(tmp_path / "a.mcap", tmp_path / "e", BagMapping(fps=10.0))
+    again = Dataset(tmp_path / "e")
+    assert {name: again.features[name] for name in features} == features
+    np.testing.assert_array_equal(again.episode(0)[ACTION], [[0, 1], [1, 1], [2, 1]])
 
 
 def test_a_time_step_holds_the_newest_that_had_arrived(tmp_path):
@@ -133,7 +152,7 @@ def test_joints_are_matched_by_name(tmp_path):
     mapping = BagMapping(fps=10.0, action="joint_trajectory", state_fields=("position", "velocity"))
     bag_to_dataset(bag, tmp_path / "d", mapping)
     dataset = Dataset(tmp_path / "d")
-    assert dataset.features[STATE].names == ("a.position", "b.position", "a.velocity", "b.velocity")
+    assert dataset.features[STATE].names == ("a.pos", "b.pos", "a.vel", "b.vel")
     np.testing.assert_array_equal(dataset.episode(0)[STATE], [[1, 2, 2, 4]])
 
 
@@ -240,7 +259,7 @@ def test_a_robot_on_wheels(tmp_path):
 def test_joints_that_vanish_are_said(tmp_path):
     messages = [joint_state("joint_states", 0, [1, 2]), joint_state("joint_states", 50, [1], names=("a",))]
     messages += [joint_state("executed_command", t, [0, 0]) for t in (0, 100, 200)]
-    with pytest.raises(DatasetError, match="topic 'joint_states' lacks b"):
+    with pytest.raises(DatasetError, match="topic 'joint_states' lacks b.pos"):
         bag_to_dataset(write(tmp_path / "a.mcap", messages), tmp_path / "d", BagMapping(fps=10.0))
     with pytest.raises(ConfigError, match="not torque"):
         mapping = BagMapping(state_fields=("torque",))

@@ -37,6 +37,8 @@ def assert_same(first, second):
 
 def test_the_episodes_stay_the_same_in_fewer_files(tmp_path):
     root = record(tmp_path / "d", features=RICH, contract=contract())
+    (root / "raw").mkdir()
+    (root / "raw/a.mcap").write_bytes(b"messages")
     before, stats = contents(root), json.loads((root / "meta/stats.json").read_text())
     done = compact(root)
     assert (done.episodes, done.files_before, done.files_after) == (3, 9, 3)
@@ -47,7 +49,7 @@ def test_the_episodes_stay_the_same_in_fewer_files(tmp_path):
         f"videos/{CAMERA}/chunk-000/file-000.mp4",
     }
     assert_same(contents(root), before)
-    assert Dataset(root).contract == contract()
+    assert Dataset(root).contract == contract() and (root / "raw/a.mcap").read_bytes() == b"messages"
     found = check(root, deep=True)
     assert found.ok and not found.findings
     again = json.loads((root / "meta/stats.json").read_text())
@@ -86,6 +88,7 @@ def test_into_another_folder(tmp_path):
     compact(root, tmp_path / "small")
     assert len(content_files(root)) == 6 and len(content_files(tmp_path / "small")) == 3
     assert_same(contents(root), contents(tmp_path / "small"))
+    assert all(path.stat().st_nlink == 1 for path in tmp_path.rglob("*") if path.is_file())  # nothing is shared
     with pytest.raises(DatasetError, match="exists"):
         compact(root, tmp_path / "small")
 
