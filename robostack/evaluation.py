@@ -41,6 +41,8 @@ class EpisodeResult:
     """Sum of rewards."""
     final_error_mm: float | None
     """Distance from the goal at the end [mm]; None where the task has none."""
+    dynamics: dict[str, float] | None = None
+    """Dynamics parameters drawn for it, by name; None where none were drawn."""
 
 
 @dataclass(frozen=True)
@@ -130,13 +132,15 @@ def evaluate_env(
 
 
 def _run_episode(env: RobotEnv, policy: Policy) -> EpisodeResult:
-    observation, _ = env.reset()
+    observation, info = env.reset()
+    drawn = {name: float(np.asarray(value).item()) for name, value in (info.get("dynamics") or {}).items()}
     policy.reset()
-    total, steps, ended, info = 0.0, 0, False, {"success": False}
+    total, steps, ended = 0.0, 0, False
     while not ended:
         observation, reward, terminated, truncated, info = env.step(policy.act(observation))
         total, steps, ended = total + reward, steps + 1, terminated or truncated
-    return EpisodeResult(bool(info["success"]), steps * env.task.control_period_s, total, final_error_mm(env))
+    duration_s = steps * env.task.control_period_s
+    return EpisodeResult(bool(info["success"]), duration_s, total, final_error_mm(env), drawn or None)
 
 
 def final_error_mm(env: RobotEnv) -> float | None:

@@ -42,7 +42,7 @@ def main(arguments: list[str]) -> int:
     options = parse_options(EvaluateOptions, "evaluate", arguments)
     from robostack.evaluation import evaluate
 
-    task, policy = _open(options.policy, options.task)
+    task, policy = open_evaluated(options.policy, options.task)
     with console().status("evaluating") as status:
         result = evaluate(
             task,
@@ -68,8 +68,18 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def _open(source: str, task_name: str | None) -> tuple[Task, Policy]:
-    """The task and the policy, checked against each other."""
+def open_evaluated(source: str, task_name: str | None) -> tuple[Task, Policy]:
+    """The task and the policy, checked against each other.
+
+    Args:
+        source: run folder, checkpoint folder, ONNX file, or "scripted".
+        task_name: registry name; None: the task that the policy was trained for.
+
+    Raises:
+        ConfigError: the task is not named, or has no scripted policy.
+        CheckpointError: the source is missing or damaged.
+        ContractMismatchError: the policy was trained for another robot or task.
+    """
     from hardware.errors import ConfigError
     from robostack.checkpoint import latest_checkpoint, load_policy
     from robostack.contract import contract_of
