@@ -1,12 +1,12 @@
 """The recorder node: writes down what a robot does, as a dataset and as the raw messages, in a process of its own.
 
-Episodes begin and end with the messages on `episode_events`; it subscribes them only once it can record, so that
-whoever sends them sees from their reader that it is ready. Ending the process keeps a running episode as far as it
-went; killing it loses that episode and nothing else.
+Episodes begin and end with the messages on `episode_events`, once it has said on `recorder_status` that it is ready.
+Ending the process keeps a running episode as far as it went; killing it loses that episode and nothing else.
 
 Subscribes `episode_events`, `joint_states` or `odom`, `requested_command`, `executed_command`, `joint_trajectory` or
 `cmd_vel`, the cameras' `image_raw/compressed`, and, for the raw record only, `tool_pose`, `imu/data`, `diagnostics`,
-`robot_spec` and the cameras' `camera_info`. Publishes `recorder_status` (JSON), one message per episode.
+`robot_spec` and the cameras' `camera_info`. Publishes, latched, `recorder_status` (JSON): that it is ready, then one
+message per episode.
 """
 
 from __future__ import annotations
@@ -49,6 +49,7 @@ from robostack.teleoperation.episode_recorder import EpisodeRecorder, EpisodeRep
 from robostack.teleoperation.frame_layout import FrameLayout
 
 _STEP_S = 0.02
+_EVENT_AGE_MAX_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,7 @@ class RecorderNode(ManagedNode):
             DatasetError: the folder cannot be written, or holds something else.
             ConfigError: the dataset that is there has other columns.
         """
-        self._status = self.create_publisher(String, "recorder_status", qos("status", "publisher"))
+        self._status = self.create_publisher(String, "recorder_status", qos("events", "publisher"))
         self._entities.append((self.destroy_publisher, self._status))
         joints = bool(self.spec.joints)
         if joints:
@@ -263,6 +264,8 @@ class RecorderNode(ManagedNode):
             event: Mapping[str, Any] = json.loads(message.data)
             at_s = self._time_s(int(event.get("stamp_ns", int(self.get_clock().now().nanoseconds))))
             number = int(event.get("number", event["episode"]))
+            if time.monotonic() - at_s > _EVENT_AGE_MAX_S:
+                return  # kept by ROS from before this node was there
             if event["event"] == "begin":
                 recorder.begin(number, str(event.get("task") or "unnamed"), at_s)
             elif event["event"] == "end":
@@ -277,7 +280,8 @@ class RecorderNode(ManagedNode):
             return
         if not self._listening and recorder.ready:
             self._listening = True
-            self._listen(String, "episode_events", self._on_event)
+            self._listen(String, "episode_events", self._on_event, latched=True)
+            self._status.publish(String(data=json.dumps({"ready": True, "root": self.config.root})))
             self.get_logger().info(f"ready to record into {self.config.root}")
         self._advance(recorder, time.monotonic())
 

@@ -84,6 +84,7 @@ class TeleoperationNode(ManagedNode):
         self._unsaved: set[int] = set()
         self._saving_since_s: float | None = None
         self._number = 0
+        self._recorder_ready = False
 
     def configure(self) -> None:
         """Open the device, unless it is open, and the topics.
@@ -96,7 +97,7 @@ class TeleoperationNode(ManagedNode):
         self._events = self.create_publisher(String, "episode_events", qos("events", "publisher"))
         self._entities.append((self.destroy_publisher, self._events))
         if self.setup.episodes is not None:
-            self._listen(String, "recorder_status", "status", self._on_recorder)
+            self._listen(String, "recorder_status", "events", self._on_recorder)
         self._listen_for_stop()
         display = self.setup.session.device
         if isinstance(display, OperatorDisplay):
@@ -197,8 +198,8 @@ class TeleoperationNode(ManagedNode):
     def _obstacle(self, link: DriverLink, now_s: float) -> str:
         """Why the robot cannot be moved or recorded; fails once the wait at the beginning is too long."""
         obstacle = link.obstacle()
-        if not obstacle and self.setup.episodes is not None and not self._events.get_subscription_count():
-            obstacle = "no recorder yet (topic episode_events)"
+        if not obstacle and self.setup.episodes is not None and not self._recorder_ready:
+            obstacle = "no recorder yet (topic recorder_status)"
         if not obstacle and not self._was_ready:
             self._was_ready = True
             self.setup.say(f"{self.setup.entry.spec.name} is ready")
@@ -231,8 +232,11 @@ class TeleoperationNode(ManagedNode):
         """The recorder has kept or dropped an episode, or could not."""
         try:
             report = json.loads(message.data)
+            if report.get("ready"):
+                self._recorder_ready = True
+                return
             number, text, failed = int(report["number"]), str(report["text"]), bool(report["failed"])
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, AttributeError):
             self.get_logger().error("recorder_status carries something else than this node expects")
             return
         self._unsaved.discard(number)
