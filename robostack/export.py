@@ -136,7 +136,13 @@ def _nodes(policy: MlpPolicy, constants: dict[str, Any]) -> Iterator[Node]:
     weight, bias = last
     yield "Gemm", [feature, constant("weight", weight), constant("bias", bias)], "mean", {"transB": 1}
     yield "Tanh" if policy.squash else "Identity", ["mean"], "squashed", {}
-    yield "Mul", ["squashed", constant("action_half", policy.half)], "scaled", {}
+    action = "squashed"
+    if policy.gripper is not None:
+        for operator, inputs, output, attributes in policy.gripper.nodes("hidden0", action, len(bias)):
+            names = [entry if isinstance(entry, str) else constant(*entry) for entry in inputs]
+            yield operator, names, output, attributes
+        action = "with_gripper"
+    yield "Mul", [action, constant("action_half", policy.half)], "scaled", {}
     yield "Add", ["scaled", constant("action_center", policy.center)], "mapped", {}
     yield "Max", ["mapped", constant("action_low", policy.low)], "above", {}
     yield "Min", ["above", constant("action_high", policy.high)], "actions", {}

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
+from robostack.learning.rlpd_config import Activation
 from robostack.learning.torch_backend import Tensor, torch
 
-Activation = Literal["relu", "tanh"]
 EPSILON = 1e-6
 """Added to the variance in LayerNorm."""
 

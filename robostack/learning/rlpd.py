@@ -11,120 +11,33 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from hardware.arrays import Array, FloatArray
-from hardware.errors import CheckpointError, ConfigError, NonFiniteError
+from hardware.errors import CheckpointError, ConfigError, NonFiniteError, UnknownNameError
 from robostack.checkpoint import atomic_folder, load_arrays, load_policy, save_arrays, save_policy
 from robostack.contract import Contract, require_match
 from robostack.learning.avg import action_bounds
-from robostack.learning.batched_critic import Activation, BatchedCritic
+from robostack.learning.batched_critic import BatchedCritic
 from robostack.learning.flat_adam import FlatAdam, flatten
+from robostack.learning.gripper_critic import GripperCritic, GripperStep
 from robostack.learning.learner import LearnerEntry, Transition
 from robostack.learning.normalization import RunningNormalizer
 from robostack.learning.replay import SOURCES, Replay, transition_fields
-from robostack.learning.squashed_gaussian import Variance
-from robostack.learning.torch_actor import Architecture, SquashedActor
+from robostack.learning.rlpd_config import RlpdConfig
+from robostack.learning.torch_actor import SquashedActor
 from robostack.learning.torch_backend import Tensor, open_device, restore, to_arrays, torch
 
 LEARNER = LearnerEntry(
     learner="robostack.learning.rlpd:Rlpd",
-    config="robostack.learning.rlpd:RlpdConfig",
+    config="robostack.learning.rlpd_config:RlpdConfig",
     summary="RLPD: ensemble critics, many updates per step, demonstrations and interventions in every batch",
     simulations=8,
     extra="train",
 )
-
-
-@dataclass(frozen=True)
-class RlpdConfig:
-    """Settings. The defaults are those of RLPD's locomotion tasks."""
-
-    critics: int = 10
-    """Number of critics (E)."""
-    target_subset: int = 2
-    """Critics drawn anew for each target, of which the smallest value counts (M)."""
-    layer_norm: bool = True
-    """Normalise the hidden layers of the critics."""
-    critic_activation: Activation = "relu"
-    """Activation of the critics."""
-    actor_objective: Literal["mean", "min"] = "mean"
-    """Whether the actor maximises the mean or the smallest of all critics."""
-    updates_per_step: float = 20.0
-    """Steps of the critics per environment step; exact over time, also when it is a fraction or when many simulations
-    step together."""
-    critic_steps_per_actor_step: int = 20
-    """Steps of the critics for each step of the actor and the temperature."""
-    batch_size: int = 256
-    """Transitions per step of the critics."""
-    demo_fraction: float = 0.5
-    """Share of each batch that is drawn from the demonstrations, where there are any."""
-    learning_starts: int = 5_000
-    """Environment steps with uniformly random actions, and without learning, before the first update."""
-    discount: float = 0.99
-    """gamma: discount per step."""
-    target_rate: float = 0.005
-    """Rate at which the moving-average critics follow, per step of the critics."""
-    actor_learning_rate: float = 3e-4
-    """Adam step size of the actor."""
-    critic_learning_rate: float = 3e-4
-    """Adam step size of the critics."""
-    temperature_learning_rate: float = 3e-4
-    """Adam step size of the temperature's logarithm; 0 keeps the temperature."""
-    initial_temperature: float = 1.0
-    """Weight of the policy's entropy at the start."""
-    target_entropy_per_action: float = -0.5
-    """Entropy that the temperature aims at, per dimension of the action [nat]."""
-    entropy_backup: bool = True
-    """Whether the critics' targets contain the entropy."""
-    hidden: tuple[int, ...] = (256, 256)
-    """Widths of the hidden layers of actor and critics."""
-    architecture: Architecture = "relu"
-    """Form of the actor: "relu", or "avg", which AVG can take over."""
-    feature_epsilon: float = 1e-8
-    """With "avg": added in quadrature to the length that the last hidden layer is divided by."""
-    variance: Variance = "std"
-    """What the actor's second head is the logarithm of: "std", or "variance" as AVG's."""
-    normalize_observations: bool = False
-    """Bring observations to zero mean and unit variance by all that was seen so far."""
-    privileged: int = 0
-    """Length of what only the critics see (`Transition.privileged`); 0: nothing."""
-    replay_size: int = 1_000_000
-    """Transitions kept."""
-    demo_size: int = 200_000
-    """Demonstrated and corrected transitions kept."""
-    replay_dir: str = ""
-    """Folder that keeps the transitions on disk; empty: in memory, and in every checkpoint."""
-    device: str = "cpu"
-    """Where it computes: "cpu" or "cuda"."""
-
-    def __post_init__(self) -> None:
-        """Check ranges.
-
-        Raises:
-            ConfigError: a value is out of range.
-        """
-        name = type(self).__name__
-        for key in ("critics", "critic_steps_per_actor_step", "batch_size", "replay_size", "demo_size"):
-            if getattr(self, key) < 1:
-                raise ConfigError(f"{name}.{key} = {getattr(self, key)} must be at least 1")
-        for key in ("updates_per_step", "actor_learning_rate", "critic_learning_rate", "initial_temperature"):
-            if not getattr(self, key) > 0.0:
-                raise ConfigError(f"{name}.{key} = {getattr(self, key)} must be positive")
-        for key in ("discount", "target_rate", "demo_fraction"):
-            if not 0.0 <= getattr(self, key) <= 1.0:
-                raise ConfigError(f"{name}.{key} = {getattr(self, key)} must lie in [0, 1]")
-        for key in ("temperature_learning_rate", "learning_starts", "privileged"):
-            if getattr(self, key) < 0:
-                raise ConfigError(f"{name}.{key} = {getattr(self, key)} must not be negative")
-        if not 1 <= self.target_subset <= self.critics:
-            raise ConfigError(f"{name}.target_subset = {self.target_subset} must lie in [1, critics = {self.critics}]")
-        if not self.hidden or min(self.hidden) < 1:
-            raise ConfigError(f"{name}.hidden = {self.hidden} must name one width or more, each at least 1")
 
 
 class Batches(NamedTuple):
@@ -141,6 +54,8 @@ class Batches(NamedTuple):
     bootstrap: Tensor
     """Discount, or 0 where the episode ended by itself."""
     weight: Tensor
+    gripper: Tensor
+    """Number of the gripper's level; empty without a gripper."""
 
 
 class Rlpd:
@@ -164,12 +79,15 @@ class Rlpd:
         if not np.all(np.isfinite(self.high - self.low)):
             raise ConfigError(f"task '{contract.task}' has actions without bounds; give each action term low and high")
         self.center, self.half = (self.low + self.high) / 2.0, (self.high - self.low) / 2.0
-        self.target_entropy = config.target_entropy_per_action * actions
+        self._gripper_column = _column(contract, config.gripper) if config.gripper else -1
+        self._arm = [column for column in range(actions) if column != self._gripper_column]
+        self.target_entropy = config.target_entropy_per_action * len(self._arm)
         head = (config.architecture, config.feature_epsilon, config.variance)
-        self.actor = SquashedActor(observations, config.hidden, actions, self.rng, *head).to(self.device)
-        width = observations + config.privileged + actions
+        self.actor = SquashedActor(observations, config.hidden, len(self._arm), self.rng, *head).to(self.device)
+        width = observations + config.privileged + len(self._arm)
         form = (config.layer_norm, config.critic_activation, self.device)
         self.critic = BatchedCritic(width, config.hidden, config.critics, self.rng, *form)
+        self.gripper = self._open_gripper(observations) if config.gripper else None
         self.target = self.critic.parameters.clone()
         self._target_layers = self.critic.view(self.target)
         self.log_temperature = torch.tensor([math.log(config.initial_temperature)], device=self.device)
@@ -187,6 +105,12 @@ class Rlpd:
         self.steps, self.updates, self.rejected = 0, 0, 0
         self._owed = 0.0
         self._metrics: dict[str, float] = {}
+
+    def _open_gripper(self, observations: int) -> GripperCritic:
+        config = self.config
+        rates = (config.critic_learning_rate, config.target_rate, config.gripper_penalty)
+        form = (config.layer_norm, config.critic_activation, self.device)
+        return GripperCritic(observations, config.hidden, config.gripper_levels, self.rng, *rates, *form)
 
     @property
     def pending(self) -> int:
@@ -206,13 +130,22 @@ class Rlpd:
             raise NonFiniteError(f"the observation is not finite: {observation}")
         shape = (*array.shape[:-1], self.center.size)
         if explore and self.steps < self.config.learning_starts:
-            return self.rng.uniform(self.low, self.high, shape)
+            drawn = self.rng.uniform(self.low, self.high, shape)
+            if self.gripper is not None:
+                level = self.rng.choice(np.array(self.config.gripper_levels), shape[:-1])
+                drawn[..., self._gripper_column] = (self.center + self.half * level[..., None])[
+                    ..., self._gripper_column
+                ]
+            return drawn
         state = self._tensor(self._normalized(array)).reshape(-1, array.shape[-1])
         with torch.no_grad():
             if explore:
                 squashed = self.actor.draw(state, self._noise(state.shape[0]))[0].cpu().numpy().astype(np.float64)
             else:
                 squashed = np.tanh(self.actor(state)[0].cpu().numpy().astype(np.float64))
+            if self.gripper is not None:
+                level = self.gripper.choose(state)[:, 0].cpu().numpy()
+                squashed = np.insert(squashed, self._gripper_column, level, axis=-1)
         return np.clip(self.center + self.half * squashed.reshape(shape), self.low, self.high)
 
     def observe(self, transition: Transition) -> None:
@@ -298,6 +231,8 @@ class Rlpd:
                     target -= temperature * log_probability
                 target = batches.reward[index] + batches.bootstrap[index] * target
                 error = self._critic_step(batches.critic_input[index], target, batches.weight[index])
+                if self.gripper is not None:
+                    self._metrics["gripper_loss"] = self.gripper.learn(_gripper_step(batches, index))
         self.updates += group
         self._metrics |= {"critic_loss": float(error.square().mean())}
         if actor:
@@ -327,7 +262,7 @@ class Rlpd:
 
     def _actor_step(self, state: Tensor, critic_input: Tensor) -> tuple[float, float]:
         """One step of actor and temperature; the mean value and the entropy."""
-        batch, actions = len(state), self.center.size
+        batch, actions = len(state), len(self._arm)
         action, log_probability = self.actor.draw(state, self._noise(batch))
         with torch.no_grad():
             inputs = torch.cat([critic_input[:, :-actions], action], dim=1)
@@ -374,7 +309,8 @@ class Rlpd:
         ]
         rows = {name: np.concatenate([part[name] for part in drawn], axis=1) for name in drawn[0]}
         state, following = (self._tensor(self._normalized(rows[name])) for name in ("observation", "next_observation"))
-        action = self._tensor(np.clip((rows["action"] - self.center) / self.half, -1.0, 1.0))
+        executed = self._tensor(np.clip((rows["action"] - self.center) / self.half, -1.0, 1.0))
+        action, level = executed[..., self._arm], executed[..., self._gripper_column]
         privileged = [self._tensor(rows["privileged"])] if config.privileged else []
         return Batches(
             state=state,
@@ -384,6 +320,7 @@ class Rlpd:
             reward=self._tensor(rows["reward"]),
             bootstrap=self._tensor(config.discount * (1.0 - rows["terminated"])),
             weight=self._tensor(rows["weight"]),
+            gripper=level[:0] if self.gripper is None else self.gripper.nearest(level),
         )
 
     def _normalized(self, observation: Array) -> Array:
@@ -394,7 +331,7 @@ class Rlpd:
 
     def _noise(self, count: int) -> Tensor:
         """Standard normal numbers from the learner's own generator, (count, num_actions)."""
-        noise = self.rng.standard_normal((count, self.center.size), dtype=np.float32)
+        noise = self.rng.standard_normal((count, len(self._arm)), dtype=np.float32)
         return torch.from_numpy(noise).to(self.device)
 
     def flush(self) -> None:
@@ -405,7 +342,9 @@ class Rlpd:
     def save(self, folder: Path) -> None:
         """Write a checkpoint: the policy, and all that an exact resume needs."""
         actor = self.actor
-        network = {"leak": actor.leak, "normalize": actor.normalize, "epsilon": actor.epsilon}
+        network: dict[str, Any] = {"leak": actor.leak, "normalize": actor.normalize, "epsilon": actor.epsilon}
+        if self.gripper is not None:
+            network["gripper"] = self.gripper.network(self._gripper_column)
         settings = {key: value for key, value in dataclasses.asdict(self.config).items() if key != "replay_dir"}
         config = {"kind": "mlp", "network": network, "learner": "rlpd", **settings}
         scalars = {
@@ -464,6 +403,7 @@ class Rlpd:
         """Every tensor of the state, by name; the tensors themselves, so that `load` can write into them."""
         tensors = {f"actor.{name}": value.detach() for name, value in self.actor.named_parameters()}
         tensors |= {"critic": self.critic.parameters, "target": self.target, "log_temperature": self.log_temperature}
+        tensors |= {} if self.gripper is None else self.gripper.tensors()
         tensors |= self.actor_optimizer.tensors("actor_adam") | self.critic_optimizer.tensors("critic_adam")
         return tensors | self.temperature_optimizer.tensors("temperature_adam")
 
@@ -478,4 +418,34 @@ class Rlpd:
             "action_low": self.low,
             "action_high": self.high,
             **self.actor.policy_arrays(),
+            **({} if self.gripper is None else self.gripper.policy_arrays()),
         }
+
+
+def _column(contract: Contract, name: str) -> int:
+    """Place in the action of the term called `name`, which must have one element.
+
+    Raises:
+        UnknownNameError: there is no such term.
+        ConfigError: it has several elements.
+    """
+    start = 0
+    for term in contract.action:
+        if term.name == name:
+            if len(term.elements) != 1:
+                raise ConfigError(f"the action's term '{name}' has {len(term.elements)} elements; a gripper has one")
+            return start
+        start += len(term.elements)
+    raise UnknownNameError("term of the action", name, [term.name for term in contract.action])
+
+
+def _gripper_step(batches: Batches, index: int) -> GripperStep:
+    """What the gripper did in one batch of the group."""
+    return GripperStep(
+        state=batches.state[index],
+        next_state=batches.next_state[index],
+        chosen=batches.gripper[index],
+        reward=batches.reward[index],
+        bootstrap=batches.bootstrap[index],
+        weight=batches.weight[index],
+    )

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from robostack.learning.learner import LearnerEntry
-from robostack.learning.rlpd import RlpdConfig
+from robostack.learning.rlpd_config import RlpdConfig
 
 LEARNER = LearnerEntry(
     learner="robostack.learning.rlpd:Rlpd",

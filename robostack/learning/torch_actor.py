@@ -5,15 +5,14 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from robostack.learning.networks import LEAK
+from robostack.learning.rlpd_config import Architecture
 from robostack.learning.squashed_gaussian import LOG_MAX, LOG_MIN, Variance
 from robostack.learning.torch_backend import Tensor, torch
-
-Architecture = Literal["relu", "avg"]
 
 
 class SquashedActor(torch.nn.Module):

@@ -12,6 +12,7 @@ from hardware.errors import CheckpointError, NonFiniteError
 from robostack.checkpoint import SavedPolicy, latest_checkpoint
 from robostack.checkpoint import load_policy as read_policy
 from robostack.contract import Contract, require_match
+from robostack.policies.gripper_head import GripperHead
 from robostack.policies.policy import Policy
 
 
@@ -20,7 +21,7 @@ class MlpPolicy:
 
     LeakyReLU between the layers. Where the checkpoint says so, it is tanh instead, each layer's pre-activations are
     normalised to zero mean and unit variance before it, the last hidden vector is divided by its length, or there is no
-    tanh around the network's output.
+    tanh around the network's output. A gripper may have a network of its own.
 
     Args:
         saved: what the checkpoint holds.
@@ -41,6 +42,7 @@ class MlpPolicy:
             arrays = saved.arrays
             count = sum(name.endswith(".weight") for name in arrays)
             self.layers = [(arrays[f"layer{index}.weight"], arrays[f"layer{index}.bias"]) for index in range(count)]
+            self.gripper = GripperHead(network["gripper"], arrays) if network.get("gripper") else None
             self.mean, self.scale = arrays["observation_mean"], arrays["observation_scale"]
             self.center, self.half = arrays["action_center"], arrays["action_half"]
             self.low, self.high = arrays["action_low"], arrays["action_high"]
@@ -52,7 +54,8 @@ class MlpPolicy:
     def _require_shapes(self) -> None:
         expected = self.contract.num_observations * self.contract.history
         widths = [self.mean.size, *(weight.shape[0] for weight, _ in self.layers)]
-        fits = widths[0] == expected and widths[-1] == self.contract.num_actions == self.center.size
+        actions = widths[-1] + (self.gripper is not None)
+        fits = widths[0] == expected and actions == self.contract.num_actions == self.center.size
         fits &= all(
             weight.shape == (rows, columns) and bias.shape == (rows,)
             for (weight, bias), columns, rows in zip(self.layers, widths[:-1], widths[1:], strict=True)
@@ -69,7 +72,8 @@ class MlpPolicy:
         Raises:
             NonFiniteError: the observation or the result is not finite.
         """
-        hidden = ((np.asarray(observation, dtype=np.float64) - self.mean) / self.scale).astype(np.float32)
+        normalized = ((np.asarray(observation, dtype=np.float64) - self.mean) / self.scale).astype(np.float32)
+        hidden = normalized
         for weight, bias in self._layers[:-1]:
             hidden = hidden @ weight + bias
             if self.layer_norm:
@@ -83,6 +87,8 @@ class MlpPolicy:
         weight, bias = self._layers[-1]
         mean = (hidden @ weight + bias).astype(np.float64)
         squashed = np.tanh(mean) if self.squash else mean
+        if self.gripper is not None:
+            squashed = self.gripper.insert(normalized, squashed)
         action: FloatArray = np.clip(self.center + self.half * squashed, self.low, self.high)
         if not np.all(np.isfinite(action)):
             raise NonFiniteError(f"the action is not finite for observation {observation}")
