@@ -11,11 +11,11 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
-from chromium import center, chromium, until
-from playwright.sync_api import Error
+from chromium import Wire, center, chromium, until
 
 from hardware.errors import DeviceError
 from hardware.ur5e.rtde_client import RtdeClient
@@ -86,9 +86,10 @@ class ArmWatch:
 class Recording:
     """The verb as a process, with what it says."""
 
-    def __init__(self, root, host: str, domain_id: int) -> None:
+    def __init__(self, root, host: str, page_host: str, domain_id: int) -> None:
         command = [sys.executable, "-m", "robostack", "record", "ur5e", "--virtual", "--host", host, "--json"]
-        command += ["--teleop.type", "web", "--teleop.port", "0", "--ros.domain-id", str(domain_id)]
+        command += ["--teleop.type", "web", "--teleop.port", "0", "--teleop.host-names", page_host]
+        command += ["--ros.domain-id", str(domain_id)]
         command += ["--dataset.root", str(root), "--dataset.num-episodes", "2", "--dataset.reset-time-s", "600"]
         self.root, self.host = root, host
         self.lines: list[str] = []
@@ -146,11 +147,6 @@ class Hand:
     def until(self, condition, what: str, limit_s: float = 30.0) -> None:
         until(self.page, condition, what, limit_s)
 
-    def crash(self) -> None:
-        """The page dies as it is: nothing says goodbye to the server."""
-        with contextlib.suppress(Error):
-            self._input.send("Page.crash")
-
     def says(self, selector: str, text: str, limit_s: float = 30.0) -> None:
         self.until(lambda: self.page.inner_text(selector) == text, f"'{text}' in {selector}", limit_s)
 
@@ -188,11 +184,18 @@ class Hand:
         self.let_go()
         return epoch_s - (time.time() - time.monotonic())
 
+    def press(self, selector: str) -> None:
+        """Press a button if it can be pressed now; never waits."""
+        script = (
+            "(selector) => { const b = document.querySelector(selector); if (!b.disabled && !b.hidden) b.click(); }"
+        )
+        self.page.evaluate(script, selector)
+
     def reset(self) -> None:
         """Release a latched stop, if there is one."""
         if self.page.locator("#reset").is_visible():
-            self.page.click("#reset")
-            self.page.click("#reset")
+            self.press("#reset")
+            self.press("#reset")
             self.page.wait_for_timeout(1000)
 
     def begin_episode(self, recording: Recording, number: int) -> None:
@@ -200,8 +203,7 @@ class Hand:
 
         def begun() -> bool:
             self.reset()
-            if self.page.locator("#record").is_enabled():
-                self.page.click("#record")
+            self.press("#record")
             return recording.count(f"episode {number} begins") > recording.count(f"episode {number} ended")
 
         self.until(begun, "an episode", 90.0)
@@ -214,9 +216,9 @@ def browser() -> Iterator[object]:
 
 
 @pytest.fixture
-def recording(tmp_path, domain_id):
+def recording(tmp_path, domain_id, loopback_host):
     host = f"127.0.{random.randint(10, 250)}.{random.randint(2, 250)}"
-    recording = Recording(tmp_path / "demonstrations", host, domain_id)
+    recording = Recording(tmp_path / "demonstrations", host, loopback_host, domain_id)
     yield recording
     recording.clear()
     print(recording.output)  # shown where the test failed
@@ -242,8 +244,7 @@ def record_success(hand: Hand, recording: Recording, number: int) -> bool | None
     hand.until(lambda: hand.arm.speed < AT_REST_RAD_S, "the arm to hold after letting go")
 
     def over() -> bool:
-        if hand.page.locator("#success").is_enabled():
-            hand.page.click("#success")
+        hand.press("#success")
         return recording.count(f"episode {number} ended") > ended
 
     hand.until(over, "the end of the episode")
@@ -264,35 +265,39 @@ def press_stop(hand: Hand, recording: Recording) -> dict[str, float] | None:
     return figures if "episode 1 ended: aborted: the operator stopped the robot" in recording.output else None
 
 
-def lose_connection(hand: Hand, recording: Recording) -> dict[str, float] | None:
-    """Let the page die in full motion: the arm holds, and is stopped a second later."""
+def lose_connection(hand: Hand, recording: Recording, wire: Wire) -> dict[str, float] | None:
+    """Let the network swallow everything in full motion: the arm holds, and is stopped a second later."""
     hand.begin_episode(recording, 1)
+    silences = recording.count("silent for")
     if not hand.push():
         return None
     lost_s = time.monotonic()
-    hand.crash()
-    until(None, lambda: "silent for" in recording.output, "the stop after the silence")
+    wire.hold_up()
+    hand.until(lambda: recording.count("silent for") > silences, "the stop after the silence")
     stopped_s = time.monotonic()
+    wire.cut()
+    hand.let_go()
+    hand.until(lambda: hand.page.evaluate("document.body.dataset.control") == "you", "control once it is back")
     return {**hand.arm.braking(lost_s), "stopped_ms": 1e3 * (stopped_s - lost_s)}
 
 
 def test_a_browser_records_stops_the_arm_and_loses_its_connection(browser, recording, record_property):
     until(None, lambda: recording.url, "the address of the page", 90.0)
-    arm = ArmWatch(recording.host)
+    page_host, port = urlsplit(recording.url).netloc.split(":")
+    wire, arm = Wire(page_host, ("127.0.0.1", int(port))), ArmWatch(recording.host)
     hand = Hand(browser, recording.url, arm)
     undisturbed(lambda: record_success(hand, recording, 0))
 
     stop = undisturbed(lambda: press_stop(hand, recording))
     assert 0.0 < stop["slows_ms"] < stop["commanded_rest_ms"]
 
-    loss = undisturbed(lambda: lose_connection(hand, recording))
+    loss = undisturbed(lambda: lose_connection(hand, recording, wire))
     assert 0.0 < loss["slows_ms"] < loss["commanded_rest_ms"] < loss["stopped_ms"], "it holds first and is stopped then"
 
-    hand = Hand(browser, recording.url, arm)
-    hand.says("#stop", "STOPPED")
     undisturbed(lambda: record_success(hand, recording, 1))
     assert recording.wait() == 0, recording.output
     arm.close()
+    wire.close()
     assert read_info(recording.root).total_episodes == 2
     for name, figures in (("stop", stop), ("loss", loss)):
         print(name, {key: round(float(value), 2) for key, value in figures.items()})
