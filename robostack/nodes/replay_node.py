@@ -84,7 +84,7 @@ class ReplayNode(ManagedNode):
         gone, obstacle = self.setup.ended(), link.obstacle()
         if gone:
             self._fail(f"{gone} has ended; see its output above")
-        elif link.mismatch or (obstacle and self._begun):
+        elif link.mismatch or (obstacle and (self._begun or link.stopped)):
             self._fail(f"the replay was broken off: {obstacle}")
         elif obstacle and now_s - self._opened_s > self.setup.wait_limit_s:
             self._fail(f"gave up after {self.setup.wait_limit_s:g} s: {obstacle}")
