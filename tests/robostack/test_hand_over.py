@@ -113,11 +113,12 @@ def test_the_critic_is_fitted_to_them(tmp_path, monkeypatch):
     assert np.sqrt(np.mean((found - wanted) ** 2)) == pytest.approx(report.critic_error * wanted.std(), rel=0.02)
 
 
-def test_without_a_replay_the_critic_starts_anew(tmp_path):
-    trained(tmp_path / "base", replay_dir=str(tmp_path / "replay"))
+@pytest.mark.parametrize("on_disk", [True, False])
+def test_without_a_replay_or_a_fit_the_critic_starts_anew(tmp_path, on_disk):
+    trained(tmp_path / "base", replay_dir=str(tmp_path / "replay") if on_disk else "")
     learner = Avg(contract(5, 2), hand_over_config(tmp_path / "base"), seed=1)
     fresh = learner.critic.parameters.copy()
-    report = hand_over.hand_over(learner, tmp_path / "base")
+    report = hand_over.hand_over(learner, tmp_path / "base", fit=on_disk)
     assert report.transitions == 0 and np.isnan(report.critic_error)
     np.testing.assert_array_equal(learner.critic.parameters, fresh)
 
