@@ -27,7 +27,7 @@ from robostack.learning.training import TrainConfig, train
 KILLS = 20
 STATE = ("policy.safetensors", "learner.safetensors")
 """Files of a checkpoint that are compared as they are; of the JSON beside them, all but times."""
-PATIENCE_S = 120.0
+PATIENCE_S = 300.0
 """Longest wait for a process to write its next checkpoint [s]."""
 
 
