@@ -17,6 +17,7 @@ from robostack.learning.training import train
 SMALL = Victim(checkpoint_every=10, settings={"hidden": (8, 8)}, delay_max_s=0.2)
 
 
+@pytest.mark.timeout(600)  # starts processes, which a busy machine delays
 def test_continues_bit_for_bit_after_each_kill(tmp_path):
     figures = endure_kills(SMALL, tmp_path, 2, np.random.default_rng(1))
     assert figures["kills"] == figures["bit_equal"] == 2.0
