@@ -117,13 +117,17 @@ def report(result: ReplayResult, config: ReplayConfig, within: bool) -> None:
         print_error("nothing was replayed")
         return
     console().print(
-        f"{result.compared} time steps: difference from the recorded positions rms {result.rms_rad:.4f} rad "
+        f"{result.compared} of {result.steps} time steps: difference from what was recorded rms {result.rms_rad:.4f} rad "
         f"(tolerance {config.tolerance_rms:g}), largest {result.max_rad:.4f} rad at {result.worst_joint} "
         f"(tolerance {config.tolerance_max:g})",
         markup=False,
         soft_wrap=True,
     )
-    if not within:
+    if not result.complete:
+        print_error(
+            "too little of the motion was measured to judge it; the computer was busy, or the robot was stopped"
+        )
+    elif not within:
         print_error("the motion was not reproduced within the tolerances")
 
 

@@ -20,6 +20,10 @@ _LEAD_S = 0.03
 """How much earlier than recorded a velocity is asked for: about what the ramps between velocities take [s]."""
 _GAIN = 4.0
 """Share of the difference from the recorded position that is corrected per second [1/s]."""
+_COMPLETE = 0.9
+"""Share of the time steps that must have been measured."""
+_HOLE_S = 0.1
+"""Between two measurements further apart nothing is compared [s]."""
 _HORIZON_S = 0.05
 """Time for which a set-point is valid [s]."""
 
@@ -116,10 +120,17 @@ class ReplayResult:
     """Root mean square per joint [rad]."""
     compared: int
     """Time steps compared."""
+    steps: int
+    """Time steps of the recording."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether nearly all of the motion was measured; a computer that stands still in between leaves a hole."""
+        return self.compared >= _COMPLETE * self.steps
 
     def within(self, config: ReplayConfig) -> bool:
-        """Whether the tolerances are kept."""
-        return self.compared > 0 and self.rms_rad <= config.tolerance_rms and self.max_rad <= config.tolerance_max
+        """Whether the whole motion was measured and the tolerances are kept."""
+        return self.complete and self.rms_rad <= config.tolerance_rms and self.max_rad <= config.tolerance_max
 
 
 class ReplayPhase(Enum):
@@ -185,15 +196,18 @@ class Replay:
     def result(self) -> ReplayResult:
         """The difference from the recorded positions, at the recorded capture times that were reached."""
         names: Sequence[str] = self.spec.joint_names
+        steps = len(self.motion.time_s)
         if len(self._measured) < 2:
-            return ReplayResult(float("nan"), float("nan"), "", dict.fromkeys(names, float("nan")), 0)
+            return ReplayResult(float("nan"), float("nan"), "", dict.fromkeys(names, float("nan")), 0, steps)
         times = np.array([time_s for time_s, _ in self._measured])
         positions = np.array([position for _, position in self._measured])
         motion = self.motion
-        reached = (motion.time_s >= times[0]) & (motion.time_s <= times[-1])
+        after = np.clip(np.searchsorted(times, motion.time_s), 1, len(times) - 1)
+        near = times[after] - times[after - 1] <= _HOLE_S
+        reached = near & (motion.time_s >= times[0]) & (motion.time_s <= times[-1])
         error = _interpolated(motion.time_s[reached], times, positions) - motion.position[reached]
         if not len(error):
-            return ReplayResult(float("nan"), float("nan"), "", dict.fromkeys(names, float("nan")), 0)
+            return ReplayResult(float("nan"), float("nan"), "", dict.fromkeys(names, float("nan")), 0, steps)
         per_joint = np.sqrt(np.mean(error**2, axis=0))
         return ReplayResult(
             rms_rad=float(np.sqrt(np.mean(error**2))),
@@ -201,6 +215,7 @@ class Replay:
             worst_joint=names[int(np.argmax(np.max(np.abs(error), axis=0)))],
             joint_rms_rad={name: float(value) for name, value in zip(names, per_joint, strict=True)},
             compared=len(error),
+            steps=steps,
         )
 
     def _replayed(self, state: RobotState, elapsed_s: float, now_s: float) -> JointReference:

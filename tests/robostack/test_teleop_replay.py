@@ -97,6 +97,17 @@ def test_a_robot_quicker_than_the_recorded_one_is_held_back():
     assert result.max_rad < 0.8 * ahead
 
 
+def test_a_hole_in_the_measurements_is_not_judged():
+    replay, _, _ = run(recorded_motion(episode(), FEATURES, FPS, SPEC))
+    whole = replay.result()
+    replay._measured = [entry for entry in replay._measured if not 0.5 < entry[0] < 1.5]
+    result = replay.result()
+    assert whole.complete
+    assert result.compared == pytest.approx(whole.compared - 30, abs=2)
+    assert not result.complete
+    assert not result.within(ReplayConfig())
+
+
 def test_joints_are_matched_by_name_and_repeated_measurements_count_once():
     columns = episode(10)
     order = [3, 1, 0, 2, 5, 4]
