@@ -363,6 +363,7 @@ function rateOf(tile) {
 // ---------------------------------------------------------------- what is shown
 
 const milliseconds = (seconds) => (seconds === null || seconds === undefined ? "–" : `${Math.round(1000 * seconds)} ms`);
+const MOVING = "moving";
 const PHASES = { wait: "waiting", operate: "driving", record: "recording", reset: "reset the scene", done: "done" };
 
 function notice(text) {
@@ -398,8 +399,9 @@ function show() {
   find("control").textContent = mine ? "Give back control" : "Take control";
   find("control").setAttribute("aria-pressed", String(mine));
   find("control").disabled = state === null;
-  find("enabled").textContent = drivingText(status, mine);
-  find("enabled").classList.toggle("on", Boolean(state?.enabled));
+  const driving = drivingText(status, mine);
+  find("enabled").textContent = driving;
+  find("enabled").classList.toggle("on", driving === MOVING);
   showEpisode(status, mine);
   showStop(status, mine);
 }
@@ -414,7 +416,7 @@ function drivingText(status, mine) {
   if (state === null) return "not connected";
   if (status.stopped) return "stopped";
   if (!mine) return state.control === "other" ? "someone else drives" : "watching";
-  if (state.enabled) return "moving";
+  if (state.enabled) return MOVING;
   return state.why_not || "not moving";
 }
 
@@ -428,7 +430,7 @@ function showEpisode(status, mine) {
     const time = Number.isFinite(status.episode_time_s) ? ` · ${status.episode_time_s.toFixed(1)} s` : "";
     find("episode").textContent = `${Math.min(status.episode + 1, status.episodes)} of ${status.episodes}${time}`;
   }
-  const text = [status.message, status.safety].filter((line) => line && line !== "ok").join(" · ");
+  const text = [...new Set([status.message, status.safety])].filter((line) => line && line !== "ok").join(" · ");
   if (find("message").textContent !== text) find("message").textContent = text;
   // One press, one event: "Record" and "Success" are the same to the robot's node, one after the other.
   const usable = mine && !(eventSent.at > now() - 1.5 && eventSent.condition === conditionOf(status));

@@ -143,6 +143,7 @@ def test_height_turn_and_speed(operator):
     operator.until(lambda: np.allclose(operator.twist(), [0, 0, 0, 0, 0, 0.5]), "full speed to the left")
     operator.page.mouse.up()
     operator.until(lambda: not operator.read().enabled, "rest")
+    assert not operator.twist().any()
 
 
 def test_the_keyboard_drives_what_has_the_focus_and_losing_the_focus_lets_go(operator):
@@ -154,6 +155,7 @@ def test_the_keyboard_drives_what_has_the_focus_and_losing_the_focus_lets_go(ope
     operator.until(lambda: np.allclose(operator.twist()[:2], np.array([1, 1]) * 0.1 / np.sqrt(2)), "forward and left")
     page.locator("#gripper").focus()
     operator.until(lambda: not operator.read().enabled, "rest without the focus")
+    assert not operator.twist().any()
     page.keyboard.up("ArrowUp")
     page.keyboard.up("ArrowLeft")
 
@@ -260,6 +262,7 @@ def test_pictures_are_drawn_and_their_rate_is_shown(operator):
     operator.until(lambda: drawn() and page.inner_text("#frame-rate") not in ("–", "0 fps"), "the rate")
     device.show_frame("wrist", b"no picture at all", 0.0)
     operator.until(drawn, "the page to survive a broken picture")
+    assert page.locator("canvas").count() == 1
 
 
 def test_a_second_browser_watches_and_takes_over_when_the_first_gives_back(operator, context):
@@ -272,6 +275,7 @@ def test_a_second_browser_watches_and_takes_over_when_the_first_gives_back(opera
     watcher.until(lambda: watcher.shown("control") == "free", "free control")
     watcher.page.click("#control")
     watcher.until(lambda: watcher.shown("control") == "you", "control")
+    assert watcher.page.inner_text("#notice") == "", "the earlier refusal is not shown any more"
 
 
 @pytest.fixture

@@ -132,6 +132,7 @@ def test_an_operator_who_falls_silent_no_longer_holds(device):
             await client.take_control()
             await client.hold(device, (1.0, 0.0, 0.0))
             await until(lambda: not device.read().enabled, "silence to count as letting go")
+            assert not device.read().tool_linear_velocity.any()
 
     asyncio.run(scene())
 
