@@ -117,7 +117,7 @@ def report(result: ReplayResult, config: ReplayConfig, within: bool) -> None:
         print_error("nothing was replayed")
         return
     console().print(
-        f"{result.compared} of {result.steps} time steps: difference from what was recorded rms {result.rms_rad:.4f} rad "
+        f"{result.compared} of {result.steps} time steps: rms difference from the recording {result.rms_rad:.4f} rad "
         f"(tolerance {config.tolerance_rms:g}), largest {result.max_rad:.4f} rad at {result.worst_joint} "
         f"(tolerance {config.tolerance_max:g})",
         markup=False,

@@ -253,6 +253,7 @@ def main() -> int:
     parser.add_argument("robot")
     parser.add_argument("device", choices=sorted(HANDS))
     parser.add_argument("--episodes", type=int, default=10)
+    parser.add_argument("--replays", type=int, default=None, help="how many episodes are replayed; default: all")
     parser.add_argument("--folder", type=Path, default=None)
     parser.add_argument("--address", default="", help="of the virtual robot, such as port=/tmp/arm")
     options = parser.parse_args()
@@ -284,7 +285,8 @@ def main() -> int:
     figures["check"] = check.returncode
     print(check.stdout, json.dumps(figures), flush=True)
     within = 0
-    for episode in range(options.episodes):
+    wanted = options.episodes if options.replays is None else options.replays
+    for episode in range(wanted):
         command = [*COMMAND, "replay", str(dataset), "--virtual", *address, "--episode", str(episode), "--json"]
         for attempt in range(4):  # noqa: B007  (a stall of the machine stops the robot, and with it the replay)
             done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -294,7 +296,7 @@ def main() -> int:
         shown = {key: result[key] for key in ("episode", "rms_rad", "max_rad", "compared", "within_tolerance")}
         print(json.dumps({**shown, "broken_off": attempt}), flush=True)
         within += done.returncode == 0
-    return 0 if status == 0 and check.returncode == 0 and within == options.episodes else 1
+    return 0 if status == 0 and check.returncode == 0 and within == wanted else 1
 
 
 if __name__ == "__main__":
