@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import gymnasium
 import numpy as np
+import pytest
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
+from hardware.registry import load_object
+from robostack.contract import contract_of
 from robostack.learning.experience import SingleExperience, VectorExperience, many
-from robostack.learning.learner import Transition
+from robostack.learning.learner import LEARNERS, Transition
 from robostack.make import make_env
+from robostack.tasks.hopper import HopperTask
+from robostack.tasks.with_history import WithHistory
 
 
 class Recorder:
@@ -103,3 +108,26 @@ def test_one_environment_reports_its_final_error():
     assert ended[0].error_mm > 0.0 and ended[0].total == sum(float(seen.reward) for seen in learner.seen)
     experience.step()
     assert not np.array_equal(learner.seen[-1].observation, learner.seen[-2].next_observation)
+
+
+@pytest.mark.parametrize("name", ["sac", "ppo"])
+def test_the_actor_is_given_the_past_and_the_critic_the_dynamics(name):
+    pytest.importorskip("torch")
+    env = make_env(WithHistory(HopperTask(), 3), 4, seed=0)
+    count = len(env.task.dynamics)
+    settings = {"hidden": (8,), "privileged": count}
+    small = {"sac": {"batch_size": 8, "learning_starts": 8}, "ppo": {"steps_per_update": 16, "minibatch": 8}}[name]
+    entry = LEARNERS.load(name)
+    config = load_object(entry.config)(**settings, **small)
+    learner = entry.open(contract_of(env.task), config, 0)
+    experience = many(env, learner)
+    experience.start()
+    for _ in range(5):
+        experience.step()
+        metrics = learner.update()
+    assert metrics
+    actor, critic = {
+        "sac": lambda: (learner.actor.linear[0].in_features, learner.critic.sizes[0] - 3),
+        "ppo": lambda: (learner.policy[0].in_features, learner.value[0].in_features),
+    }[name]()
+    assert actor == 3 * 11 + 2 * 3 and critic == actor + count > actor
