@@ -21,7 +21,7 @@ from hardware.errors import DeviceError
 from hardware.ur5e.rtde_client import RtdeClient
 from robostack.data.layout import read_info
 
-pytestmark = [pytest.mark.graph, pytest.mark.wire, pytest.mark.slow]
+pytestmark = [pytest.mark.graph, pytest.mark.wire, pytest.mark.slow, pytest.mark.timeout(300)]
 
 MOVING_RAD_S = 0.02
 AT_REST_RAD_S = 1e-3
