@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -13,11 +15,18 @@ from robostack.bench import imitation as bench
 from robostack.checkpoint import checkpoints
 from robostack.checkpoint import load_policy as read
 from robostack.cli.main import run as main
+from robostack.contract import contract_of
+from robostack.evaluation import evaluate
 from robostack.learning.imitation.config import ImitationConfig
+from robostack.learning.imitation.demonstrations import load_demonstrations
+from robostack.learning.imitation.imitator import Imitator
 from robostack.learning.imitation.recording import RecordingConfig, record_scripted
 from robostack.learning.imitation.schedule import average_decay, learning_rate
 from robostack.learning.imitation.training import ImitationRun, imitate
 from robostack.policies.chunked import ChunkSettings
+from robostack.policies.opening import open_policy
+from robostack.policies.policy import image_size_of
+from robostack.tasks.panda_pick_cube import PandaPickCube
 from robostack.tasks.ur5e_reach import Ur5eReach
 
 SMALL = ImitationConfig(head="flow", steps=40, batch=16, width=16, blocks=1, warmup=5, chunk=ChunkSettings(1, 4, 2, 1))
@@ -142,3 +151,60 @@ def test_the_scripted_operator_succeeds_side_by_side_and_a_still_one_does_not():
     assert bench.successes(task, Still(), 3, seed=1) == (0, pytest.approx(float("nan"), nan_ok=True))
     count, median_s = bench.successes(task, task.scripted(), 3, seed=1)
     assert count == 3 and 0.5 < median_s < 4.0
+
+
+def test_the_verb_resumes_and_says_what_it_lacks(dataset, tmp_path, capsys, monkeypatch):
+    arguments = ["imitate", str(dataset), "--head", "bc", "--steps", "6", "--batch", "8", "--width", "8"]
+    arguments += ["--checkpoint-every", "3", "--output-dir", str(tmp_path / "run")]
+    assert main(arguments) == 0
+    assert capsys.readouterr().out.strip() == str(tmp_path / "run")
+    whole = read(checkpoints(tmp_path / "run")[-1]).sha256
+    shutil.rmtree(checkpoints(tmp_path / "run")[-1])
+    assert main(arguments) == 1
+    assert "already holds a run" in capsys.readouterr().err
+    assert main(["imitate", str(dataset), "--output-dir", str(tmp_path / "run"), "--resume"]) == 0
+    assert read(checkpoints(tmp_path / "run")[-1]).sha256 == whole
+    monkeypatch.setitem(sys.modules, "torch", None)
+    monkeypatch.delitem(sys.modules, "robostack.learning.imitation.training")
+    monkeypatch.delattr("robostack.learning.imitation.training", raising=False)
+    assert main(arguments) == 1
+    assert "robostack-learning[train]" in capsys.readouterr().err
+
+
+def test_a_damaged_checkpoint_gives_way_to_the_one_before(dataset, tmp_path):
+    run = ImitationRun(dataset, tmp_path / "run", checkpoint_every=10, settings=SMALL)
+    whole = read(imitate(run)).sha256
+    for damaged in checkpoints(tmp_path / "run")[-2:]:
+        (damaged / "learner.safetensors").write_bytes(b"torn")
+    assert read(imitate(run, resume=True)).sha256 == whole
+    for damaged in checkpoints(tmp_path / "run"):
+        (damaged / "learner.safetensors").write_bytes(b"torn")
+    with pytest.raises(CheckpointError, match="damaged"):
+        imitate(run, resume=True)
+
+
+def test_good_demonstrations_can_be_drawn_more_often(dataset, tmp_path):
+    demonstrations, contract = load_demonstrations(dataset)
+    returns = [episode.total_reward for episode in demonstrations]
+    imitator = Imitator(contract, demonstrations, dataclasses.replace(SMALL, return_temperature=0.2))
+    drawn = imitator.windows.sample(np.random.default_rng(0), 2000)
+    ends = np.cumsum([len(episode.action) for episode in demonstrations])
+    counts = np.bincount(np.searchsorted(ends, drawn, side="right"), minlength=len(ends))
+    assert np.argmax(counts / np.diff(ends, prepend=0)) == np.argmax(returns)
+
+
+def test_pictures_are_recorded_learned_from_and_evaluated(tmp_path):
+    """The whole way of an image policy on a real task; the policy is far too small to succeed."""
+    task = PandaPickCube()
+    record_scripted(task, tmp_path / "data", RecordingConfig(episodes=1, image_size=48))
+    settings = ImitationConfig(
+        head="bc", steps=2, batch=4, width=8, blocks=1, cameras=task.cameras, chunk=ChunkSettings(1, 4, 4, 0)
+    )
+    hidden = dataclasses.replace(settings, hidden=("tool_to_cube", "cube_lift", "cube_turn"))
+    imitate(ImitationRun(tmp_path / "data", tmp_path / "run", settings=hidden))
+    policy = open_policy(tmp_path / "run", contract_of(task))
+    assert image_size_of(policy) == 48
+    result = evaluate(task, policy, episodes=1)
+    assert len(result.episodes) == 1 and result.episodes[0].duration_s == pytest.approx(10.0)
+    with pytest.raises(ConfigError, match="lacks the column observation.images.top"):
+        load_demonstrations(tmp_path / "data", cameras=("top",))
