@@ -1,4 +1,4 @@
-"""Draw the returns of runs that learned on a robot: `python scripts/learning_curve.py RUN... --output FILE`."""
+"""Draw the rewards of runs that learned on a robot: `python scripts/learning_curve.py RUN... --output FILE`."""
 
 from __future__ import annotations
 
@@ -8,20 +8,19 @@ from pathlib import Path
 
 import numpy as np
 
-WINDOW = 10
-"""Episodes over which the line is averaged."""
+WINDOW_MIN = 0.5
+"""Acting time over which rewards are averaged [min]."""
 
 
-def returns_of(run: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Acting time at the end of each finished episode [min], and its return."""
-    ends, returns, acted_s = [], [], 0.0
+def rewards_of(run: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Acting time at each control step [min], and its reward; also of episodes that were aborted."""
+    times, rewards, begun_s = [], [], 0.0
     for line in (run / "episodes.jsonl").read_text().splitlines():
         record = json.loads(line)
-        acted_s += record["duration_s"]
-        if not record["reason"].startswith("aborted"):
-            ends.append(acted_s / 60.0)
-            returns.append(record["total_reward"])
-    return np.array(ends), np.array(returns)
+        times += [(begun_s + time_s) / 60.0 for time_s in record["steps"].get("time_s", [])]
+        rewards += record["steps"].get("reward", [])
+        begun_s += record["duration_s"]
+    return np.array(times), np.array(rewards, dtype=np.float64)
 
 
 def main() -> None:
@@ -41,13 +40,11 @@ def main() -> None:
     figure, panels = pyplot.subplots(1, len(tasks), figsize=(5.5 * len(tasks), 3.6), squeeze=False)
     for panel, (task, runs) in zip(panels[0], tasks.items(), strict=True):
         for run in runs:
-            time_min, returns = returns_of(run)
-            (dots,) = panel.plot(time_min, returns, ".", markersize=4, alpha=0.4)
-            window = min(WINDOW, len(returns))
-            mean = np.convolve(returns, np.ones(window) / window, "valid")
-            name = run.name.removeprefix(f"{task}-")
-            panel.plot(time_min[window - 1 :], mean, color=dots.get_color(), label=f"{name}, mean of {window} episodes")
-        panel.set(title=task, xlabel="acting time [min]", ylabel="return of an episode, with exploration")
+            time_min, rewards = rewards_of(run)
+            window = max(1, round(WINDOW_MIN * len(rewards) / time_min[-1]))
+            mean = np.convolve(rewards, np.ones(window) / window, "valid")
+            panel.plot(time_min[window - 1 :], mean, label=run.name.removeprefix(f"{task}-"))
+        panel.set(title=task, xlabel="acting time [min]", ylabel="reward per control step")
         panel.legend(loc="lower right", fontsize=8)
         panel.grid(alpha=0.3)
     figure.tight_layout()
