@@ -1,8 +1,8 @@
 """Several critics of one shape as one network: every layer is one batched product over the members.
 
 The gradients are derived by hand. That keeps all working memory in place (an ensemble of ten moves 2.6 MB through every
-element-wise operation, which costs more to allocate than to compute) and lets the actor ask for the gradient by the
-input alone. A test compares with autograd.
+element-wise operation, and memory of that size, asked for anew, costs page faults) and lets the actor ask for the
+gradient by the input alone. A test compares with autograd.
 """
 
 from __future__ import annotations
