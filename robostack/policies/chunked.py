@@ -98,7 +98,7 @@ class ChunkedPolicy:
         self.period_s = model.contract.control_period_s
         """Time between two actions [s]."""
         self._rng = np.random.default_rng(seed)
-        self._blender = ChunkBlender(self.period_s, settings.blend_steps)
+        self._blender = ChunkBlender(self.period_s, settings.blend_steps, increments_of(model.contract))
         self.reset()
 
     def reset(self) -> None:
@@ -172,3 +172,17 @@ class ChunkedPolicy:
         if not np.all(np.isfinite(chunk)):
             raise NonFiniteError(f"the chunk is not finite for observations {history}")
         return chunk
+
+
+def increments_of(contract: Contract) -> tuple[FloatArray, FloatArray]:
+    """Lowest and highest value of each element of the action, (num_actions,); nan where it is no increment.
+
+    Increments are blocks whose unit is a rate (m/s, rad/s) or whose name ends in "displacement".
+    """
+    rows = [
+        (term.low, term.high) if term.unit.endswith("/s") or term.name.endswith("displacement") else (np.nan, np.nan)
+        for term in contract.action
+        for _ in term.elements
+    ]
+    low, high = np.array(rows, dtype=np.float64).T
+    return low, high

@@ -87,3 +87,48 @@ def test_actions_stay_between_the_extremes_of_the_chunks(offers, blend, seed):
                 assert blender.at(0.05 * now).shape == (2, 3)
                 assert np.all(np.abs(blender.at(0.05 * now)) <= 1.0)
             now += 1
+
+
+INCREMENTS = np.array([-1.0, np.nan]), np.array([1.0, np.nan])
+"""Of two elements, the first is an increment between -1 and 1."""
+
+
+def two(*values):
+    """A chunk whose elements both hold `values`."""
+    return np.stack([np.array(values)] * 2, axis=-1)
+
+
+def test_increments_lost_in_the_delay_are_made_up_for_within_the_bounds():
+    blender = ChunkBlender(0.1, 0, INCREMENTS)
+    blender.offer(two(0.1, 0.1, 0.1, 0.1, 0.1, 0.1), 0.0, 0.0)
+    blender.offer(two(0.9, 0.9, 0.2, 0.0, 0.0, 0.0), 0.2, 0.4)
+    found = np.array([blender.at(0.1 * step) for step in range(4, 8)])
+    # asked for 0.9 + 0.9, done 0.1 + 0.1: 1.6 are missing; 0.2 + 1.6 is bounded to 1, the other 0.8 follow
+    np.testing.assert_allclose(found[:, 0], [1.0, 0.8, 0.0, 0.0])
+    np.testing.assert_allclose(found[:, 1], [0.2, 0.0, 0.0, 0.0])  # no increment: a plan in time
+
+
+def test_a_plan_that_had_run_out_counts_with_what_it_went_on_doing():
+    blender = ChunkBlender(0.1, 0, INCREMENTS)
+    blender.offer(two(0.1, 0.3), 0.0, 0.0)
+    blender.offer(two(0.5, 0.5, 0.0, 0.0), 0.1, 0.3)  # done meanwhile: 0.3, and 0.3 again
+    np.testing.assert_allclose([blender.at(0.1 * step)[0] for step in (3, 4)], [0.4, 0.0])
+
+
+def test_without_delay_increments_change_nothing():
+    for increments in (None, INCREMENTS):
+        blender = ChunkBlender(0.1, 0, increments)
+        blender.offer(two(0.1, 0.1, 0.1), 0.0, 0.0)
+        blender.offer(two(0.9, -0.4, 0.2), 0.1, 0.1)
+        np.testing.assert_array_equal([blender.at(0.1 * step)[0] for step in (1, 2, 3)], [0.9, -0.4, 0.2])
+
+
+@given(st.integers(0, 2**31), st.integers(1, 5))
+def test_made_up_increments_reach_the_path_of_the_chunk_where_bounds_allow(seed, delay):
+    rng = np.random.default_rng(seed)
+    blender = ChunkBlender(0.1, 0, INCREMENTS)
+    old, new = rng.uniform(-0.1, 0.1, (2, 8, 2))
+    blender.offer(old, 0.0, 0.0)
+    blender.offer(new, 0.0, 0.1 * delay)
+    done = old[:delay].sum(axis=0) + sum(blender.at(0.1 * step) for step in range(delay, 8))
+    assert done[0] == pytest.approx(new[:, 0].sum())

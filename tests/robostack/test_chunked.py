@@ -9,10 +9,12 @@ import pytest
 
 from hardware.errors import ConfigError, NonFiniteError
 from robostack.contract import contract_of
-from robostack.policies.chunked import ChunkedPolicy, ChunkSettings
+from robostack.policies.chunked import ChunkedPolicy, ChunkSettings, increments_of
 from robostack.tasks.ur5e_reach import Ur5eReach
 
-CONTRACT = contract_of(Ur5eReach())
+REACH = contract_of(Ur5eReach())
+CONTRACT = dataclasses.replace(REACH, action=(dataclasses.replace(REACH.action[0], unit="m"),))
+"""Actions are places, not velocities, so that a chunk is a plan in time and nothing is made up for."""
 OBSERVATIONS, ACTIONS = CONTRACT.num_observations, CONTRACT.num_actions
 
 
@@ -106,3 +108,24 @@ def test_numbers_that_are_not_finite_raise():
     model.predict = lambda history, noise, images: np.full_like(noise, np.nan)
     with pytest.raises(NonFiniteError, match="chunk"):
         ChunkedPolicy(model).act(np.zeros(OBSERVATIONS))
+
+
+def test_rates_and_displacements_are_increments():
+    low, high = increments_of(REACH)
+    assert low.tolist() == [-1.0] * 3 and high.tolist() == [1.0] * 3
+    assert np.all(np.isnan(increments_of(CONTRACT)[0]))
+    moved = dataclasses.replace(CONTRACT.action[0], name="tool_displacement")
+    low, _ = increments_of(dataclasses.replace(CONTRACT, action=(*CONTRACT.action, moved)))
+    assert np.isnan(low).tolist() == [True] * 3 + [False] * 3
+
+
+def test_a_delayed_policy_of_velocities_makes_up_for_what_it_could_not_do():
+    settings = ChunkSettings(past=1, horizon=8, executed=3, blend_steps=0, delay_steps=2)
+    model = Counting(settings)
+    model.contract = REACH
+    plans = iter([np.full((1, 8, 3), 0.1), np.full((1, 8, 3), 0.3), np.zeros((1, 8, 3))])
+    model.predict = lambda history, noise, images: next(plans)
+    policy = ChunkedPolicy(model)
+    found = [float(policy.act(np.zeros(OBSERVATIONS))[0]) for _ in range(7)]
+    # the second chunk, of step 3, is used from step 5: 2 x (0.3 - 0.1) are missing
+    assert found == pytest.approx([0.1] * 5 + [0.7, 0.3])
