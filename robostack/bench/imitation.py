@@ -76,7 +76,7 @@ class Plan:
 def successes(task: Task, policy: Policy, trials: int, seed: int) -> tuple[int, float]:
     """Number of successful episodes, and the median time of these [s], nan without any.
 
-    All trials run side by side, each for one episode, with the dynamics drawn as in training.
+    All trials run side by side, each for one episode, with whatever dynamics the task randomises.
     """
     env = make_env(task, trials, seed=seed)
     observation, _ = env.reset(seed=seed)
@@ -214,7 +214,7 @@ def run(quick: bool) -> Measured:
         figures["scripted_success"] = 100.0 * successes(task, scripted, TRIALS, TRIAL_SEED)[0] / TRIALS
     met = figures["diffusion_success"] >= DIFFUSION_MIN and figures["diffusion_ms_per_chunk"] <= DIFFUSION_MS
     notes = (
-        f"successes of 100 trials, mean over seeds {SEEDS}; ci95: Wilson, over all trials of a head; dynamics drawn",
+        f"successes of 100 trials, mean over seeds {SEEDS}; ci95: Wilson, over all trials of a head",
         f"demonstrations: {OPERATOR.episodes} successful episodes of the scripted operator, {OPERATOR}",
         "policies run from their ONNX files on one thread; ms_per_chunk: median wall time with every denoising step",
         f"runs and their settings: {FOLDER / RESULTS}",
