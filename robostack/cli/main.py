@@ -17,6 +17,7 @@ ORDER = (
     "list",
     "demo",
     "train",
+    "imitate",
     "evaluate",
     "transfer",
     "export",
@@ -27,6 +28,7 @@ ORDER = (
     "replay",
     "calibrate",
     "data",
+    "viz",
     "bench",
 )
 """Order of the overview: as one uses them. Verbs not named here follow by name."""
