@@ -185,7 +185,8 @@ child = os.fork()
 if child == 0:
     os.setpgid(0, 0)
     os.tcsetpgrp(0, os.getpid())
-    signal.signal(signal.SIGTTOU, signal.SIG_DFL)
+    for number in (signal.SIGTTOU, signal.SIGINT):  # a job that was started in the background inherits "ignore"
+        signal.signal(number, signal.SIG_DFL)
     os.execv(sys.executable, [sys.executable, "-c", sys.argv[1], sys.argv[2]])
 
 def echo():
