@@ -5,7 +5,7 @@
 set -u
 # library the dynamic linker must find : Debian/Ubuntu package that brings it
 libraries="libEGL.so.1:libegl1 libOpenGL.so.0:libopengl0 libGL.so.1:libgl1"
-[ "${1:-}" != test ] || libraries="$libraries libusb-1.0.so.0:libusb-1.0-0"
+[ "${1:-}" != test ] || libraries="$libraries libusb-1.0.so.0:libusb-1.0-0 libatomic.so.1:libatomic1"
 PATH=$PATH:/usr/sbin:/sbin
 known=$(ldconfig -p 2>/dev/null || true)
 missing=""

@@ -4,7 +4,9 @@ Tests marked `wire` or `graph` run drivers, virtual devices and nodes in real ti
 is silent for some tens of milliseconds: on purpose. A shared machine that stands still that long makes them act, and
 the test that meets it says nothing about the code. So a small process wakes up every few milliseconds and writes down
 each time that it was late; a test that failed while it was late is run again. A test that fails on a machine that was
-in time fails at once, and one that fails three times has failed.
+in time fails at once, and one that fails three times has failed. Tests marked `graph` start a dozen processes that find
+each other through the shared memory of DDS, where a process of its own can be held up although the machine is in time;
+they get a second attempt in any case. The summary names every test that needed more than one.
 """
 
 from __future__ import annotations
@@ -66,9 +68,11 @@ class RunAgain:
             begun_s = time.monotonic()
             reports = runtestprotocol(item, nextitem=nextitem, log=False)
             stall_s = self.watch.worst_since(begun_s) if any(report.failed for report in reports) else 0.0
-            if stall_s < STALL_S or attempt == ATTEMPTS:
+            failed = any(report.failed for report in reports)
+            once_more = attempt == 1 and failed and item.get_closest_marker("graph") is not None
+            if attempt == ATTEMPTS or not failed or (stall_s < STALL_S and not once_more):
                 break
-            self.notes.append(f"{item.nodeid}: failed while the machine stood still for {1e3 * stall_s:.0f} ms")
+            self.notes.append(f"{item.nodeid}: failed, the machine stood still for {1e3 * stall_s:.0f} ms")
             item.session._setupstate.teardown_exact(None)  # fixtures of the module may have met the stall as well
         for report in reports:
             item.ihook.pytest_runtest_logreport(report=report)
@@ -77,7 +81,7 @@ class RunAgain:
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         if self.notes:
-            terminalreporter.section("run again because the machine was late")
+            terminalreporter.section("run again")
             for note in self.notes:
                 terminalreporter.line(note)
 

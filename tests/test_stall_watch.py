@@ -24,6 +24,7 @@ class Watch:
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "wire: real time")
+    config.addinivalue_line("markers", "graph: nodes")
     config.pluginmanager.register(stall_watch.RunAgain(Watch))
 """
 TESTS = """
@@ -47,6 +48,10 @@ def test_passes_at_the_second_attempt(device):
 def test_never_passes():
     assert count("never") < 0
 
+@pytest.mark.graph
+def test_of_nodes():
+    assert count("nodes") == 2
+
 def test_of_no_real_time():
     assert count("plain") < 0
 """
@@ -59,23 +64,22 @@ def run(folder: Path, stall_s: float) -> tuple[str, dict[str, int]]:
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--rootdir", str(folder), "-rA", "-q", "."]
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
-    counts = {name: (folder / name).stat().st_size for name in ("second", "never", "plain")}
+    counts = {name: (folder / name).stat().st_size for name in ("second", "never", "nodes", "plain")}
     return done.stdout, counts
 
 
 def test_a_late_machine_gives_three_attempts(tmp_path):
     output, counts = run(tmp_path, stall_s=0.3)
-    assert counts == {"second": 2, "never": 3, "plain": 1}
-    assert "2 failed, 1 passed" in output
-    assert "run again because the machine was late" in output
-    assert "test_it.py::test_never_passes: failed while the machine stood still for 300 ms" in output
+    assert counts == {"second": 2, "never": 3, "nodes": 2, "plain": 1}
+    assert "2 failed, 2 passed" in output
+    assert "test_it.py::test_never_passes: failed, the machine stood still for 300 ms" in output
 
 
-def test_a_machine_in_time_gives_one(tmp_path):
+def test_a_machine_in_time_gives_one_and_nodes_two(tmp_path):
     output, counts = run(tmp_path, stall_s=0.0)
-    assert counts == {"second": 1, "never": 1, "plain": 1}
-    assert "3 failed" in output
-    assert "run again" not in output
+    assert counts == {"second": 1, "never": 1, "nodes": 2, "plain": 1}
+    assert "3 failed, 1 passed" in output
+    assert "test_it.py::test_of_nodes: failed, the machine stood still for 0 ms" in output
 
 
 @pytest.mark.wire

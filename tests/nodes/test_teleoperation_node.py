@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import sys
 import threading
@@ -65,7 +66,8 @@ def operator(ros_environment):
 
 
 def first_joint(observer) -> float:
-    return observer.states[-1].position[0]
+    """Newest position of the first joint [rad]; NaN, which is near nothing, before the first message."""
+    return observer.states[-1].position[0] if observer.states else math.nan
 
 
 def test_a_leader_moves_the_robot_while_enabled_and_the_robot_holds_otherwise(observer, operator, start_driver):
@@ -132,6 +134,8 @@ def test_episodes_reach_the_disk_as_the_operator_wants_them(observer, operator, 
     observer.until(lambda: hand.said("episode 1 begins"), 60.0)
     hand.do("disable")
     observer.until(lambda: observer.says("no commands yet"), 60.0)
+    rest_begins = len(observer.states)
+    observer.until(lambda: len(observer.states) > rest_begins + 50, 60.0)  # some time at rest gets into the episode
     hand.do("event FAILURE")
     assert hand.process.wait(60.0) == 0, hand.lines
     assert recorder.end()[0] == 0, recorder.output
