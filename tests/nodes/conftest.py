@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import random
 import socket
-from pathlib import Path
 
 import pytest
 
@@ -15,29 +13,6 @@ pytest.importorskip("rclpy", reason="needs the extra 'ros'")
 from robostack.nodes.profile import profile_environment
 
 os.environ["ROS_PYTHON_CHECK_FIELDS"] = "1"  # read when a message module is first imported
-
-
-def _sweep(domain: int) -> None:
-    """Remove what killed processes left of this domain in shared memory: Fast DDS waits a third of a second for each.
-
-    A port belongs to the living process that has its lock file locked. Ports by the rule of RTPS: 7400 + 250 domain.
-    """
-    first = 7400 + 250 * domain
-    for path in Path("/dev/shm").glob("fastrtps_port*"):
-        name = path.name.removesuffix("_el")
-        number = name.removeprefix("fastrtps_port")
-        if not number.isdigit() or not first <= int(number) < first + 250:
-            continue
-        lock = path.with_name(f"{name}_el")
-        try:
-            with lock.open("rb") as file:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            continue
-        except OSError:
-            pass  # no lock file: nobody reads there
-        for left in (path, lock, path.with_name(f"sem.{name}_mutex")):
-            left.unlink(missing_ok=True)
 
 
 @pytest.fixture
@@ -51,7 +26,6 @@ def domain_id():
                 lock.bind(f"\0robostack-test-domain-{candidate}")  # freed by the system, whatever happens to us
             except OSError:
                 continue
-            _sweep(candidate)
             yield candidate
             return
     pytest.fail("no free ROS domain")

@@ -23,7 +23,6 @@ from hardware.go1.posture import lie_down, stand_up
 from hardware.records import JointCommand, RobotMode
 from robostack.bench.fault_cells.checks import fresh, until
 from robostack.bench.fault_cells.go1 import config_at, damped, device_at
-from robostack.bench.fault_cells.stalls import run_cell
 from sim.devices.go1.device import VirtualGo1
 
 pytestmark = pytest.mark.wire
@@ -153,10 +152,6 @@ def test_too_much_power_is_a_fault(loopback_host):
 
 
 def test_stands_up_and_lies_down_from_the_ground(loopback_host):
-    run_cell(_stands_up_and_lies_down, loopback_host)
-
-
-def _stands_up_and_lies_down(loopback_host: str) -> None:
     with device_at(loopback_host, posture="lying", preset="hidden", seed=3) as device:
         robot = Go1Robot(config_at(loopback_host, silence_max_s=2.0))
         robot.connect()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from robostack.bench.fault_cells.cell import CELL_SETS, Cell
-from robostack.bench.fault_cells.stalls import run_cell
 from robostack.bench.faults import fresh_place
 
 pytest.importorskip("cyclonedds", reason="the extra go2 is not installed")
@@ -16,4 +15,4 @@ pytestmark = pytest.mark.wire
 @pytest.mark.parametrize("cell", CELL_SETS.load("go2").cells, ids=lambda cell: cell.fault)
 def test_fault(cell: Cell) -> None:
     with fresh_place("domain") as domain:
-        run_cell(cell.run, domain)
+        cell.run(domain)

@@ -7,11 +7,10 @@ from pathlib import Path
 import pytest
 
 from robostack.bench.fault_cells.cell import CELL_SETS, Cell
-from robostack.bench.fault_cells.stalls import run_cell
 
 pytestmark = [pytest.mark.wire, pytest.mark.slow]
 
 
 @pytest.mark.parametrize("cell", CELL_SETS.load("racecar").cells, ids=lambda cell: cell.fault)
 def test_fault(cell: Cell, tmp_path: Path) -> None:
-    run_cell(cell.run, str(tmp_path / "port"))
+    cell.run(str(tmp_path / "port"))

@@ -5,11 +5,10 @@ from __future__ import annotations
 import pytest
 
 from robostack.bench.fault_cells.cell import CELL_SETS, Cell
-from robostack.bench.fault_cells.stalls import run_cell
 
 pytestmark = pytest.mark.wire
 
 
 @pytest.mark.parametrize("cell", CELL_SETS.load("ur5e").cells, ids=lambda cell: cell.fault)
 def test_fault(cell: Cell, loopback_host: str) -> None:
-    run_cell(cell.run, loopback_host)
+    cell.run(loopback_host)
