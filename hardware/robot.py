@@ -80,16 +80,28 @@ class RobotEntry:
     summary: str
     """One line for `robostack list robots`."""
     simulation_only: str = ""
-    """For a robot without a driver: why, and what to do instead. Its driver raises this when it is to connect."""
+    """For a robot without a driver, whose `driver` and `config` are empty: why, and what to do instead."""
 
     def config_type(self) -> type[Any]:
-        """The configuration dataclass of the driver."""
+        """The configuration dataclass of the driver.
+
+        Raises:
+            ConfigError: the robot exists in simulation only.
+        """
+        if self.simulation_only:
+            raise ConfigError(self.simulation_only)
         return cast(type[Any], load_object(self.config))
 
     def open(self, config: object | None = None) -> Robot:
-        """A driver, not yet connected, with `config` (default: the configuration's defaults)."""
-        driver = cast(Callable[[object], Robot], load_object(self.driver))
-        return driver(config if config is not None else self.config_type()())
+        """A driver, not yet connected, with `config` (default: the configuration's defaults).
+
+        Raises:
+            ConfigError: the robot exists in simulation only.
+        """
+        config = config if config is not None else self.config_type()()
+        if self.simulation_only:
+            raise ConfigError(self.simulation_only)
+        return cast(Callable[[object], Robot], load_object(self.driver))(config)
 
 
 def require_driver(name: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hardware.panda.config import SIMULATION_ONLY
 from hardware.panda.spec import PANDA
 from hardware.robot import RobotEntry
 
@@ -16,10 +15,14 @@ MODEL = FOLDER / "panda.xml"
 ROBOT = RobotEntry(
     spec=PANDA,
     model=MODEL,
-    driver="hardware.panda.config:PandaRobot",
-    config="hardware.panda.config:PandaConfig",
+    driver="",
+    config="",
     summary="Franka Emika Panda with its hand, 7 joints and a gripper, 1 kHz; simulation only",
-    simulation_only=SIMULATION_ONLY,
+    simulation_only=(
+        "'panda' exists in simulation only: this version has no driver for the Franka Control Interface and no virtual "
+        "controller. Train and evaluate its tasks instead, for example: "
+        "robostack evaluate scripted --task panda-pick-cube"
+    ),
 )
 
 __all__ = ["FOLDER", "MODEL", "PANDA", "ROBOT"]

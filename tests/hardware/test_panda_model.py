@@ -120,12 +120,8 @@ def test_the_workspace_can_be_reached_with_the_tool_pointing_down():
 def test_it_says_that_it_exists_in_simulation_only():
     entry = ROBOTS.load("panda")
     assert entry.spec is PANDA and entry.model == MODEL
-    robot = entry.open()
-    assert robot.spec is PANDA
-    for call in (robot.connect, robot.read, lambda: robot.send(None), lambda: require_driver("panda")):
+    for call in (entry.open, lambda: entry.open(object()), entry.config_type, lambda: require_driver("panda")):
         with pytest.raises(ConfigError, match="simulation only.*robostack evaluate"):
             call()
-    robot.stop()
-    robot.disconnect()
     require_driver("ur5e")
     require_driver("no such robot")
