@@ -14,6 +14,7 @@ import numpy as np
 from controllers.reference import JointReference
 from controllers.rotations import (
     matrix_from_quaternion,
+    multiply_quaternions,
     quaternion_from_rotation_vector,
     rotation_error,
     rotation_vector_from_quaternion,
@@ -226,22 +227,6 @@ def between_poses(start: Array, end: Array, fractions: Array) -> Array:
     partial = quaternion_from_rotation_vector(share * turn[..., None, :])
     quaternion = multiply_quaternions(xp.broadcast_to(start[..., None, 3:], partial.shape), partial)
     return xp.concat([position, quaternion], axis=-1)
-
-
-def multiply_quaternions(first: Array, second: Array) -> Array:
-    """Hamilton product, (..., 4), w x y z: the rotation `second` followed by `first`."""
-    xp = namespace(first)
-    a, b, c, d = (first[..., index] for index in range(4))
-    w, x, y, z = (second[..., index] for index in range(4))
-    return xp.stack(
-        [
-            a * w - b * x - c * y - d * z,
-            a * x + b * w + c * z - d * y,
-            a * y - b * z + c * w + d * x,
-            a * z + b * y - c * x + d * w,
-        ],
-        axis=-1,
-    )
 
 
 def _relative(start: Array, end: Array) -> Array:

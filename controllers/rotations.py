@@ -31,6 +31,22 @@ def matrix_from_quaternion(quaternion: Array) -> Array:
     return xp.stack([xp.stack(row, axis=-1) for row in rows], axis=-2)
 
 
+def multiply_quaternions(first: Array, second: Array) -> Array:
+    """Hamilton product, (..., 4), w x y z: the rotation `second` followed by `first`."""
+    xp = namespace(first)
+    a, b, c, d = (first[..., index] for index in range(4))
+    w, x, y, z = (second[..., index] for index in range(4))
+    return xp.stack(
+        [
+            a * w - b * x - c * y - d * z,
+            a * x + b * w + c * z - d * y,
+            a * y - b * z + c * w + d * x,
+            a * z + b * y - c * x + d * w,
+        ],
+        axis=-1,
+    )
+
+
 def quaternion_from_matrix(matrix: Array) -> Array:
     """Unit quaternion of a rotation matrix, with w >= 0.
 

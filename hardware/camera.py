@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol, cast, runtime_checkable
@@ -26,6 +27,20 @@ class CameraIntrinsics:
     """Camera matrix, (3, 3) [px]."""
     distortion: FloatArray
     """Distortion coefficients, (5,)."""
+
+
+def pinhole_intrinsics(width: int, height: int, vertical_field_deg: float = 45.0) -> CameraIntrinsics:
+    """Square pixels, the axis through the middle, no distortion: a simulated camera, or a guess for a real one.
+
+    Args:
+        width: image width [px].
+        height: image height [px].
+        vertical_field_deg: vertical field of view [deg].
+    """
+    focal = 0.5 * height / math.tan(math.radians(vertical_field_deg) / 2.0)
+    # The principal point of pixel centres counted from 0.
+    matrix = np.array([[focal, 0.0, 0.5 * (width - 1)], [0.0, focal, 0.5 * (height - 1)], [0.0, 0.0, 1.0]])
+    return CameraIntrinsics(width, height, matrix, np.zeros(5))
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from hardware.arrays import Array
+from hardware.arrays import Array, namespace
 from hardware.errors import ConfigError, UnknownNameError
 
 
@@ -62,6 +62,15 @@ class RobotState:
     """Poses of objects in the base frame by name, (..., 7): position [m], then quaternion w x y z. None where nothing
     perceives them. A simulator knows them; at a physical robot they come from perception."""
 
+    proximity: Mapping[str, float] | None = None
+    """Sensors that feel things without touch by name: the share of their full signal, 0 (nothing near) to 1."""
+
+    @property
+    def newest_capture_time_s(self) -> float:
+        """Capture time, of the newest robot in a batch [s]."""
+        time = self.capture_time_s
+        return time if isinstance(time, float) else float(namespace(time).max(time))
+
     def object_pose(self, name: str) -> Array:
         """Pose of one object in the base frame, (..., 7): position [m], then quaternion w x y z.
 
@@ -77,9 +86,6 @@ class RobotState:
         if name not in self.objects:
             raise UnknownNameError("object", name, self.objects)
         return self.objects[name]
-
-    proximity: Mapping[str, float] | None = None
-    """Sensors that feel things without touch by name: the share of their full signal, 0 (nothing near) to 1."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,6 @@ the thread that made it, and making one takes some tenths of a second: make it o
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any
@@ -16,7 +15,7 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from hardware.camera import CameraIntrinsics
+from hardware.camera import CameraIntrinsics, pinhole_intrinsics
 from hardware.errors import ConfigError, RobostackError, UnknownNameError
 from sim.mujoco_engine import MujocoEngine
 
@@ -98,9 +97,7 @@ class CameraRenderer:
             UnknownNameError: the model has no such camera.
         """
         number = self._require(camera)
-        focal = 0.5 * self.height / math.tan(0.5 * math.radians(float(self.model.cam_fovy[number])))
-        matrix = np.array([[focal, 0.0, 0.5 * self.width], [0.0, focal, 0.5 * self.height], [0.0, 0.0, 1.0]])
-        return CameraIntrinsics(self.width, self.height, matrix, np.zeros(5))
+        return pinhole_intrinsics(self.width, self.height, float(self.model.cam_fovy[number]))
 
     def close(self) -> None:
         """Free the OpenGL context. Idempotent."""

@@ -2,32 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 import numpy as np
 import yaml
 
-from hardware.camera import CameraIntrinsics
+from hardware.camera import CameraIntrinsics, pinhole_intrinsics
 from hardware.errors import ConfigError
 from hardware.yaml_core import parse_yaml, write_yaml
 
 _COEFFICIENTS = 5
 _ROWS = {"camera_matrix": (3, 3), "distortion_coefficients": (1, _COEFFICIENTS)}
-
-
-def assumed_intrinsics(width: int, height: int, vertical_field_deg: float = 45.0) -> CameraIntrinsics:
-    """Pinhole without distortion, for a camera that nobody has calibrated; metric use of it is a guess.
-
-    Args:
-        width: image width [px].
-        height: image height [px].
-        vertical_field_deg: vertical field of view [deg].
-    """
-    focal = 0.5 * height / math.tan(math.radians(vertical_field_deg) / 2.0)
-    # The principal point of pixel centres counted from 0.
-    matrix = np.array([[focal, 0.0, 0.5 * (width - 1)], [0.0, focal, 0.5 * (height - 1)], [0.0, 0.0, 1.0]])
-    return CameraIntrinsics(width, height, matrix, np.zeros(_COEFFICIENTS))
 
 
 def load_intrinsics(path: Path) -> tuple[str, CameraIntrinsics]:
@@ -86,7 +71,7 @@ def intrinsics_for(path: Path | None, width: int, height: int) -> CameraIntrinsi
         ConfigError: the file is not readable, or was made for another image size.
     """
     if path is None:
-        return assumed_intrinsics(width, height)
+        return pinhole_intrinsics(width, height)
     _, found = load_intrinsics(path)
     if (found.width, found.height) != (width, height):
         raise ConfigError(

@@ -98,9 +98,10 @@ def record(cameras: int, quick: bool, folder: Path) -> dict[str, float]:
     items: list[ProcessSpec | NodeSpec] = [
         ProcessSpec("virtual_ur5e", "sim.devices.run", ("ur5e", "--host", HOST), ready_line="ready ur5e"),
         NodeSpec("recorder", "robostack.nodes.recorder_node", recorder),
-        NodeSpec("driver", "robostack.nodes.driver_node", {"robot": "ur5e", "driver.host": HOST}),
         *(_camera(name, film) for name in names),
     ]
+    driver = [NodeSpec("driver", "robostack.nodes.driver_node", {"robot": "ur5e", "driver.host": HOST})]
+    mover = [NodeSpec("policy", "robostack.nodes.policy_node", policy)]
     lines: list[str] = []
     config = SupervisorConfig(domain_id=DOMAIN_ID)
 
@@ -109,16 +110,20 @@ def record(cameras: int, quick: bool, folder: Path) -> dict[str, float]:
 
     with Supervisor(items, keep, config) as running:
         running.start()
-        _wait(running, lines, "ready to record", READY_S)
-        follower = [NodeSpec("policy", "robostack.nodes.policy_node", policy)]
-        with Supervisor(follower, keep, config) as mover:
-            mover.start()
-            _wait(mover, lines, "the robot is ready", READY_S)
-            begun_s, cpu_s = time.monotonic(), _cpu_s(running.pid("recorder"))
-            while not mover.ended() and not running.ended():
-                time.sleep(0.2)
-            wall_s, used_s = time.monotonic() - begun_s, _cpu_s(running.pid("recorder")) - cpu_s
-        _wait(running, lines, "saved", READY_S)
+        # Five processes that import their libraries at once hold a driver up until it stops the arm.
+        _wait(running, lines, "publishes on", READY_S, cameras)
+        with Supervisor(driver, keep, config) as moved:
+            moved.start()
+            _wait(running, lines, "ready to record", READY_S)
+            with Supervisor(mover, keep, config) as moving:
+                moving.start()
+                _wait(moving, lines, "the robot is ready", READY_S)
+                begun_s, cpu_s = time.monotonic(), _cpu_s(running.pid("recorder"))
+                while not moving.ended() and not moved.ended() and not running.ended():
+                    time.sleep(0.2)
+                wall_s, used_s = time.monotonic() - begun_s, _cpu_s(running.pid("recorder")) - cpu_s
+            _wait(running, lines, "saved", READY_S)
+            moved.stop()
         running.stop()
     report = _report(lines)
     missing = missing_pictures(root, names, QUICK_S if quick else DURATION_S)
@@ -144,16 +149,16 @@ def _camera(name: str, film: Path) -> NodeSpec:
     return NodeSpec(name, "robostack.nodes.camera_node", settings)
 
 
-def _wait(running: Supervisor, lines: list[str], text: str, limit_s: float) -> None:
-    """Wait until a process has printed `text`.
+def _wait(running: Supervisor, lines: list[str], text: str, limit_s: float, times: int = 1) -> None:
+    """Wait until the processes have printed `text` in `times` lines.
 
     Raises:
         DeviceError: one ended, or the time is over; with what was printed.
     """
     deadline_s = time.monotonic() + limit_s
-    while not any(text in line for line in list(lines)):
+    while sum(text in line for line in list(lines)) < times:
         if running.ended() or time.monotonic() > deadline_s:
-            raise DeviceError(f"no '{text}' was printed:\n" + "\n".join(lines[-20:]))
+            raise DeviceError(f"'{text}' was not printed {times} time(s):\n" + "\n".join(lines[-20:]))
         time.sleep(0.05)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hardware.arrays import Array, namespace
-from hardware.errors import NonFiniteError
+from robostack.policies.scripted import ScriptedPolicy
 
 if TYPE_CHECKING:
     from robostack.tasks.panda_tool import ToolMotionConfig
@@ -19,7 +19,7 @@ OVER_M = 0.001
 """Horizontal error below which it goes down [m]."""
 
 
-class ScriptedInsert:
+class ScriptedInsert(ScriptedPolicy):
     """Moves the target of the tool by the error, as far as an action goes; it has no memory.
 
     Args:
@@ -28,23 +28,12 @@ class ScriptedInsert:
     """
 
     def __init__(self, terms: tuple[Term, ...], motion: ToolMotionConfig) -> None:
-        self.terms, self.motion = terms, motion
+        super().__init__(terms)
+        self.motion = motion
 
-    def reset(self) -> None:
-        """There is no memory."""
-
-    def act(self, observation: Array) -> Array:
-        """The action for `observation` (..., num_observations), (..., num_actions).
-
-        Raises:
-            NonFiniteError: the observation is not finite.
-        """
-        from robostack.tasks.panda_tool import unscaled
-
-        xp = namespace(observation)
-        if not xp.all(xp.isfinite(observation)):
-            raise NonFiniteError("the observation is not finite")
-        seen = unscaled(observation, self.terms)
+    def action(self, seen: dict[str, Array]) -> Array:
+        """The action, (..., num_actions), for the observation's blocks in physical units, (..., k) each."""
+        xp = namespace(seen["tool_to_target"])
         to_hole, ahead = seen["tip_to_hole"], seen["tool_to_target"]
         beside = xp.linalg.vector_norm(to_hole[..., :2], axis=-1, keepdims=True)
         inside = to_hole[..., 2:] > 0.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hardware.arrays import Array, namespace
-from hardware.errors import NonFiniteError
+from robostack.policies.scripted import ScriptedPolicy
 
 if TYPE_CHECKING:
     from robostack.tasks.panda_tool import ToolMotionConfig
@@ -23,7 +23,7 @@ STILL_M_S = 0.02
 """Speed of the fingers below which they stand still [m/s]."""
 
 
-class ScriptedPick:
+class ScriptedPick(ScriptedPolicy):
     """Moves the target of the tool straight to the next of four places, as far as an action goes.
 
     Args:
@@ -32,23 +32,12 @@ class ScriptedPick:
     """
 
     def __init__(self, terms: tuple[Term, ...], motion: ToolMotionConfig) -> None:
-        self.terms, self.motion = terms, motion
+        super().__init__(terms)
+        self.motion = motion
 
-    def reset(self) -> None:
-        """There is no memory."""
-
-    def act(self, observation: Array) -> Array:
-        """The action for `observation` (..., num_observations), (..., num_actions).
-
-        Raises:
-            NonFiniteError: the observation is not finite.
-        """
-        from robostack.tasks.panda_tool import unscaled
-
-        xp = namespace(observation)
-        if not xp.all(xp.isfinite(observation)):
-            raise NonFiniteError("the observation is not finite")
-        seen = unscaled(observation, self.terms)
+    def action(self, seen: dict[str, Array]) -> Array:
+        """The action, (..., num_actions), for the observation's blocks in physical units, (..., k) each."""
+        xp = namespace(seen["tool_to_target"])
         to_cube, ahead = seen["tool_to_cube"], seen["tool_to_target"]
         closed = seen["gripper_closed"] > 0.5
         over = xp.linalg.vector_norm(to_cube[..., :2], axis=-1, keepdims=True) < OVER_M

@@ -8,8 +8,7 @@ import numpy as np
 
 from controllers.rotations import rotation_error
 from hardware.arrays import Array, frozen, namespace
-from hardware.errors import NonFiniteError
-from robostack.tasks.panda_tool import unscaled
+from robostack.policies.scripted import ScriptedPolicy
 
 if TYPE_CHECKING:
     from robostack.tasks.panda_push import PandaPush
@@ -34,7 +33,7 @@ VELOCITY_GAIN = 12.0
 """Acceleration per speed error [1/s]."""
 
 
-class ScriptedPush:
+class ScriptedPush(ScriptedPolicy):
     """Tool velocity by geometry, joint speeds by damped least squares, accelerations by their error; no memory.
 
     Args:
@@ -42,23 +41,14 @@ class ScriptedPush:
     """
 
     def __init__(self, task: PandaPush) -> None:
+        super().__init__(task.observation)
         self.task = task
         self._down = frozen(task.chain.forward(task.spec.default_position)[1])
 
-    def reset(self) -> None:
-        """There is no memory."""
-
-    def act(self, observation: Array) -> Array:
-        """The action for `observation` (..., num_observations), (..., num_actions).
-
-        Raises:
-            NonFiniteError: the observation is not finite.
-        """
-        xp = namespace(observation)
-        if not xp.all(xp.isfinite(observation)):
-            raise NonFiniteError("the observation is not finite")
-        seen = unscaled(observation, self.task.observation)
+    def action(self, seen: dict[str, Array]) -> Array:
+        """The action, (..., num_actions), for the observation's blocks in physical units, (..., k) each."""
         arm = seen["joint_position"]
+        xp = namespace(arm)
         joints = xp.concat([arm, xp.zeros_like(arm[..., :1])], axis=-1)
         tool, rotation, jacobian = self.task.chain.forward_and_jacobian(joints)
         velocity = self._tool_velocity(tool, seen["box_position"], seen["goal"])

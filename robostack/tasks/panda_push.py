@@ -19,7 +19,6 @@ from hardware.errors import ConfigError
 from hardware.panda import FOLDER, PANDA
 from hardware.panda.spec import GRIPPER
 from hardware.records import RobotState
-from robostack.tasks.panda_tool import capture_time
 from robostack.tasks.task import Episode, Outcome, Start, Task, Term
 from sim.dynamics import DynamicsParameter
 
@@ -175,7 +174,7 @@ class PandaPush(Task):
             xp.concat([position, hand], axis=-1),
             self.control_period_s,
             xp.concat([velocity, hand], axis=-1),
-            capture_time(state),
+            state.newest_capture_time_s,
             acceleration=xp.concat([acceleration, hand], axis=-1),
             effort=xp.concat([effort, hand], axis=-1),
         )

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
@@ -152,7 +151,7 @@ class ToolMotion:
             "position",
             xp.concat([joints, width[..., None]], axis=-1),
             self.control_period_s,
-            created_s=capture_time(state),
+            created_s=state.newest_capture_time_s,
             position=asked["tool_target"],
             quaternion=quaternion,
         )
@@ -181,19 +180,3 @@ def scaled(blocks: list[Array], terms: tuple[Term, ...]) -> Array:
         xp.clip(block * (1.0 / term.scale), term.low, term.high) for block, term in zip(blocks, terms, strict=True)
     ]
     return xp.concat(parts, axis=-1)
-
-
-def unscaled(observation: Array, terms: tuple[Term, ...]) -> dict[str, Array]:
-    """Blocks of an observation in physical units, by name: the inverse of `scaled` where nothing was clipped."""
-    found, first = {}, 0
-    for term in terms:
-        last = first + len(term.elements)
-        found[term.name] = observation[..., first:last] * term.scale
-        first = last
-    return found
-
-
-def capture_time(state: RobotState) -> float:
-    """Capture time of a state, of the newest robot in a batch [s]."""
-    time: Any = state.capture_time_s
-    return time if isinstance(time, float) else float(np.max(np.asarray(time)))

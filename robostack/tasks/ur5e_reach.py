@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -212,7 +212,7 @@ class Ur5eReach(Task):
             velocity = self.joint_speeds(jacobian, xp.concat([velocity, turn], axis=-1))
         excess = xp.max(xp.abs(velocity) / xp.asarray(self._joint_speed_limit.copy()), axis=-1, keepdims=True)
         velocity = velocity / xp.maximum(excess, xp.ones_like(excess))
-        return JointReference("velocity", velocity, self.control_period_s, created_s=_time(state))
+        return JointReference("velocity", velocity, self.control_period_s, created_s=state.newest_capture_time_s)
 
     def joint_speeds(self, jacobian: Array, twist: Array) -> Array:
         """Damped least squares: J' (J J' + damping^2 I)^-1 twist.
@@ -274,12 +274,6 @@ class Ur5eReach(Task):
             known = (joint_position.copy(), self.chain.forward_and_jacobian(joint_position))
             self._kinematics_of = known
         return known[1]
-
-
-def _time(state: RobotState) -> float:
-    """Capture time of a state, of the newest robot in a batch [s]."""
-    time: Any = state.capture_time_s
-    return time if isinstance(time, float) else float(np.max(np.asarray(time)))
 
 
 TASK = Ur5eReach

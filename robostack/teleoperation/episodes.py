@@ -9,6 +9,10 @@ from enum import Enum
 from hardware.errors import ConfigError
 from hardware.teleoperator import OperatorEvent
 
+_MEANT_BEFORE_S = 0.5
+"""After an episode that ended by itself, a "success" sooner than this was meant for that episode, and says nothing
+about the pause [s]: nobody reacts faster."""
+
 
 @dataclass(frozen=True)
 class EpisodesConfig:
@@ -76,6 +80,7 @@ class Episodes:
         self.episode = 0
         """Number of the running or next episode, from 0."""
         self._since_s = 0.0
+        self._deaf_until_s = float("-inf")
 
     def elapsed_s(self, now_s: float) -> float:
         """Time in the present phase [s]."""
@@ -94,8 +99,10 @@ class Episodes:
             changes += self._on_event(event, now_s)
         if self.phase is Phase.RECORD and obstacle:
             changes.append(self._end(now_s, f"aborted: {obstacle}", keep=False))
+            self._deaf_until_s = now_s + _MEANT_BEFORE_S
         elif self.phase is Phase.RECORD and self.elapsed_s(now_s) >= self.config.episode_time_s:
             changes.append(self._end(now_s, "time limit", keep=True))
+            self._deaf_until_s = now_s + _MEANT_BEFORE_S
         elif not obstacle and (
             self.phase is Phase.WAIT
             or (self.phase is Phase.RESET and self.elapsed_s(now_s) >= self.config.reset_time_s)
@@ -119,7 +126,7 @@ class Episodes:
             return [self._end(now_s, "failure", keep=True)]
         if event is OperatorEvent.RERECORD and recording:
             return [self._end(now_s, "re-record", keep=False)]
-        if event is OperatorEvent.SUCCESS and self.phase is Phase.RESET:
+        if event is OperatorEvent.SUCCESS and self.phase is Phase.RESET and now_s >= self._deaf_until_s:
             self._since_s = now_s - self.config.reset_time_s  # on, as soon as the robot is ready
         return []
 

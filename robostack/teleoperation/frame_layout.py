@@ -19,6 +19,7 @@ from robostack.data.features import (
     IMAGES,
     INFO,
     IS_INTERVENTION,
+    JOINT_SUFFIXES,
     LATENESS,
     REQUESTED_ACTION,
     STATE,
@@ -32,7 +33,6 @@ from robostack.tasks.task import Term
 JOINT_VELOCITY = INFO + "joint_velocity"
 """Measured joint velocities [rad/s]; not part of the state, which has positions as users of the format know it."""
 _ANY = (-math.inf, math.inf)
-_SUFFIX = {"position": "pos", "velocity": "vel", "effort": "torque"}
 
 
 class FrameLayout:
@@ -54,8 +54,8 @@ class FrameLayout:
         self.spec, self.cameras, self.video = spec, dict(cameras), video
         if spec.joints:
             self.mode: str = spec.command_modes[0]
-            self.state_names = tuple(f"{name}.pos" for name in spec.joint_names)
-            self.action_names = tuple(f"{name}.{_SUFFIX[self.mode]}" for name in spec.joint_names)
+            self.state_names = tuple(name + JOINT_SUFFIXES["position"] for name in spec.joint_names)
+            self.action_names = tuple(f"{name}{JOINT_SUFFIXES[self.mode]}" for name in spec.joint_names)
         elif spec.base is not None:
             self.mode = "base"
             self.state_names = ("x.pos", "y.pos", "theta.pos", "x.vel", "theta.vel")

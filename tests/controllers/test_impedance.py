@@ -12,7 +12,6 @@ from controllers.impedance import (
     ToolPoseReference,
     between_poses,
     impedance_spec,
-    multiply_quaternions,
 )
 from controllers.kinematics import SerialChain
 from controllers.rotations import matrix_from_quaternion, quaternion_from_matrix, quaternion_from_rotation_vector
@@ -147,13 +146,6 @@ def test_the_way_between_poses_is_straight_and_turns_evenly():
     # The other sign of a quaternion is the same orientation: the shorter way round is taken.
     other = between_poses(start, np.concatenate([end[:3], -turn]), np.array([0.25]))
     np.testing.assert_allclose(np.abs(other[0, 3:]), np.abs(quarter), atol=1e-12)
-
-
-def test_products_of_quaternions_are_products_of_rotations():
-    rng = np.random.default_rng(1)
-    a, b = (quaternion_from_rotation_vector(rng.normal(size=(5, 3))) for _ in range(2))
-    product = matrix_from_quaternion(multiply_quaternions(a, b))
-    np.testing.assert_allclose(product, matrix_from_quaternion(a) @ matrix_from_quaternion(b), atol=1e-12)
 
 
 def test_the_robot_gets_posture_gains_and_its_gripper_keeps_its_own():

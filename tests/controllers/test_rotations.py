@@ -45,6 +45,15 @@ def test_double_cover_and_normalisation():
     )
 
 
+def test_products_of_quaternions_are_products_of_rotations():
+    rng = np.random.default_rng(1)
+    a, b = (rotations.quaternion_from_rotation_vector(rng.normal(size=(5, 3))) for _ in range(2))
+    product = rotations.matrix_from_quaternion(rotations.multiply_quaternions(a, b))
+    np.testing.assert_allclose(
+        product, rotations.matrix_from_quaternion(a) @ rotations.matrix_from_quaternion(b), atol=1e-12
+    )
+
+
 def test_rotation_error_takes_current_to_target():
     target, current = rotations.matrix_from_rotation_vector(draw(2, seed=1))
     error = rotations.rotation_error(target, current)

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hardware.camera import CameraEntry, CameraFrame
-from hardware.cameras.intrinsics import assumed_intrinsics
+from hardware.camera import CameraEntry, CameraFrame, pinhole_intrinsics
 from hardware.errors import DeviceNotConnectedError
 
 
@@ -42,7 +41,7 @@ class GraphCamera:
             raise DeviceNotConnectedError("camera", "here", "the cable")
         self.count += 1
         image = np.full((24, 32, 3), self.count % 200, dtype=np.uint8)
-        return CameraFrame(time.monotonic(), image, None, assumed_intrinsics(32, 24), "7")
+        return CameraFrame(time.monotonic(), image, None, pinhole_intrinsics(32, 24), "7")
 
     def disconnect(self) -> None:
         pass

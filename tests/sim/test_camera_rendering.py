@@ -50,7 +50,7 @@ def test_the_focal_length_follows_from_the_field_of_view(renderer):
     fovy = np.radians(renderer.model.cam_fovy[renderer.model.camera("front").id])
     assert intrinsics.matrix[1, 1] == pytest.approx(60.0 / np.tan(fovy / 2))
     assert (intrinsics.width, intrinsics.height) == (160, 120)
-    np.testing.assert_array_equal(intrinsics.matrix[:2, 2], (80.0, 60.0))
+    np.testing.assert_array_equal(intrinsics.matrix[:2, 2], (79.5, 59.5))
     assert not intrinsics.distortion.any()
 
 

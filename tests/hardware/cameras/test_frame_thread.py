@@ -8,9 +8,8 @@ import time
 import numpy as np
 import pytest
 
-from hardware.camera import CameraFrame
+from hardware.camera import CameraFrame, pinhole_intrinsics
 from hardware.cameras.frame_thread import FrameThread, paced
-from hardware.cameras.intrinsics import assumed_intrinsics
 from hardware.errors import DeviceNotConnectedError, StaleDataError
 
 LONG_S = 20.0
@@ -38,7 +37,7 @@ class Scripted:
         if isinstance(item, Exception):
             raise item
         image = np.full((2, 2, 3), 7, dtype=np.uint8)
-        return CameraFrame(item, image, None, assumed_intrinsics(2, 2), "1")
+        return CameraFrame(item, image, None, pinhole_intrinsics(2, 2), "1")
 
     def close(self) -> None:
         self.closed += 1

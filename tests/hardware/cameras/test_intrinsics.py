@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from hardware.camera import CameraIntrinsics
-from hardware.cameras.intrinsics import assumed_intrinsics, intrinsics_for, load_intrinsics, save_intrinsics
+from hardware.camera import CameraIntrinsics, pinhole_intrinsics
+from hardware.cameras.intrinsics import intrinsics_for, load_intrinsics, save_intrinsics
 from hardware.errors import ConfigError
 
 MATRIX = np.array([[601.5, 0.0, 318.2], [0.0, 602.1, 241.7], [0.0, 0.0, 1.0]])
@@ -68,8 +68,8 @@ def test_another_image_size_is_refused(tmp_path):
         intrinsics_for(path, 320, 240)
 
 
-def test_assumed_intrinsics_put_the_field_of_view_on_the_border():
-    lens = assumed_intrinsics(64, 48, vertical_field_deg=90.0)
+def test_pinhole_intrinsics_put_the_field_of_view_on_the_border():
+    lens = pinhole_intrinsics(64, 48, vertical_field_deg=90.0)
     assert lens.matrix[1, 1] == pytest.approx(24.0), "tan 45 deg = half height over focal length"
     edge = (47.5 - lens.matrix[1, 2]) / lens.matrix[1, 1]
     assert math.degrees(math.atan(edge)) == pytest.approx(45.0)

@@ -71,10 +71,11 @@ def test_a_file_can_begin_again(film):
 
 
 def test_calibration_of_another_size_is_told(film, tmp_path):
-    from hardware.cameras.intrinsics import assumed_intrinsics, save_intrinsics
+    from hardware.camera import pinhole_intrinsics
+    from hardware.cameras.intrinsics import save_intrinsics
 
     path = tmp_path / "lens.yaml"
-    save_intrinsics(path, "lens", assumed_intrinsics(640, 480))
+    save_intrinsics(path, "lens", pinhole_intrinsics(640, 480))
     camera = OpenCvCamera(OpenCvCameraConfig(source=str(film), calibration=path))
     with pytest.raises(ConfigError, match="64x48"):
         camera.connect()
