@@ -104,6 +104,9 @@ class Hand:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
+    def reach(self, terminal: Terminal) -> None:
+        """Once the command has been started."""
+
     def take(self, terminal: Terminal) -> None:
         """Once the robot is ready."""
 
@@ -207,12 +210,61 @@ class LeaderHand(Hand):
         self.arm.wait(10.0)
 
 
-HANDS = {"keyboard": KeyboardHand, "gamepad": GamepadHand, "spacemouse": SpaceMouseHand, "leader-arm": LeaderHand}
+class WebHand(Hand):
+    """A finger on the page, in a browser without a window, as trusted input."""
+
+    flags = ("--teleop.port", "0")
+    directions = (("#stick", 0, 1), ("#stick", 0, -1), ("#height", 0, 1), ("#height", 0, -1), ("#stick", 1, 0))
+
+    def __init__(self, folder: Path) -> None:
+        from chromium import center, chromium
+
+        super().__init__(folder)
+        self.center, self.closing = center, contextlib.ExitStack()
+        context = self.closing.enter_context(chromium()).new_context(has_touch=True)
+        self.page = context.new_page()
+        self.input = context.new_cdp_session(self.page)
+
+    def reach(self, terminal):
+        terminal.until(lambda: terminal.count("open http://") > 0)
+        self.page.goto(next(line for line in terminal.lines if line.startswith("open http://")).split()[1])
+        self.page.wait_for_function("document.body.dataset.control === 'you'")
+
+    def touch(self, kind: str, *points: dict[str, float]) -> None:
+        self.input.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": list(points)})
+
+    def move(self, terminal, direction, duration_s):
+        selector, right, up = direction
+        x, y, half_x, half_y = self.center(self.page, selector)
+        self.touch("touchStart", {"x": x + right * half_x, "y": y - up * half_y, "id": 0})
+        time.sleep(duration_s)
+        self.touch("touchEnd")
+
+    def say(self, terminal, what):
+        # "Record" and "Success" say the same; which of them can be pressed depends on what the page knows by now.
+        buttons = {RIGHT: "#record, #success", DOWN: "#failure", LEFT: "#re-record", ESCAPE: "#finish", STOP: "#stop"}
+        presses, selector = (2, "#reset") if what == RESET else (1, buttons[what])
+        script = """(selector) => { const button = [...document.querySelectorAll(selector)].find((one) =>
+            !one.disabled && !one.hidden); if (button) button.click(); return Boolean(button) }"""
+        for _ in range(presses):
+            self.page.wait_for_function(script, arg=selector)
+
+    def put_down(self):
+        self.closing.close()
+
+
+HANDS = {
+    "keyboard": KeyboardHand,
+    "gamepad": GamepadHand,
+    "spacemouse": SpaceMouseHand,
+    "leader-arm": LeaderHand,
+    "web": WebHand,
+}
 
 
 def record(terminal: Terminal, hand: Hand, episodes: int, moves: int = 3, move_s: float = 0.8) -> int:
     """Record episodes, each of some moves; what a stall aborts is recorded again. Returns how many were."""
-    saved, stopped, taken = 0, 0, -1
+    saved, discarded, stopped, taken = 0, 0, 0, -1
 
     def patient(condition: Callable[[], bool]) -> None:
         """Wait; reset the robot whenever it was stopped, as a person would."""
@@ -221,6 +273,7 @@ def record(terminal: Terminal, hand: Hand, episodes: int, moves: int = 3, move_s
         while not condition():
             assert time.monotonic() < deadline_s, "\n".join(terminal.lines[-40:])
             if stopped < terminal.count("was stopped:"):
+                time.sleep(1.0)  # nobody reacts faster, and what comes at once was meant for the aborted episode
                 stopped = terminal.count("was stopped:")
                 hand.say(terminal, RESET)
                 hand.say(terminal, RIGHT)
@@ -231,6 +284,7 @@ def record(terminal: Terminal, hand: Hand, episodes: int, moves: int = 3, move_s
     def ended() -> int:
         return terminal.count(" saved (") + terminal.count("episode discarded")
 
+    hand.reach(terminal)
     while saved < episodes:
         patient(lambda: terminal.count(" begins") > ended())
         begun = terminal.count(" begins")
@@ -243,7 +297,10 @@ def record(terminal: Terminal, hand: Hand, episodes: int, moves: int = 3, move_s
             hand.say(terminal, RIGHT if saved % 2 == 0 else DOWN)
         patient(functools.partial(lambda number: ended() >= number, begun))
         saved = terminal.count(" saved (")
-        if saved < episodes and stopped == terminal.count("was stopped:"):
+        if terminal.count("episode discarded") > discarded:  # "success" may have come too late for the discarded one
+            discarded = terminal.count("episode discarded")
+            time.sleep(1.0)
+        if saved < episodes and stopped == terminal.count("was stopped:") and terminal.count(" begins") == ended():
             hand.say(terminal, RIGHT)
     return terminal.count("episode discarded")
 
@@ -257,6 +314,7 @@ def main() -> int:
     parser.add_argument("--folder", type=Path, default=None)
     parser.add_argument("--address", default="", help="of the virtual robot, such as port=/tmp/arm")
     options = parser.parse_args()
+    sys.path.append(str(Path(__file__).parents[1]))  # where the browser's helper is
     folder = options.folder or Path(tempfile.mkdtemp())
     folder.mkdir(parents=True, exist_ok=True)
     address = [f"--{options.address}"] if options.address else []

@@ -72,6 +72,18 @@ def test_the_right_arrow_ends_the_pause_early_but_not_before_the_robot_is_ready(
     assert begun.begins
 
 
+@pytest.mark.parametrize("obstacle", ["measurements are 210 ms old", ""], ids=["aborted", "time limit"])
+def test_a_success_that_comes_too_late_for_an_episode_does_not_begin_the_next_one(obstacle):
+    session = Session()
+    session.after(0.0)
+    (ended,) = session.after(9.0, obstacle=obstacle) if obstacle else session.after(10.0)
+    assert not ended.begins
+    assert session.after(0.1, SUCCESS) == []
+    assert session.after(0.3, SUCCESS) == []
+    (begun,) = session.after(0.2, SUCCESS)
+    assert begun.begins
+
+
 def test_finish_keeps_what_runs_and_ends_at_once_between_episodes():
     session = Session()
     session.after(0.0)
