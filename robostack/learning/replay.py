@@ -139,6 +139,10 @@ class Replay:
         if self._file is not None:
             self._file.flush()
 
+    def rewind(self, total: int) -> None:
+        """Forget what was added after number `total`, which must not have been overwritten."""
+        self.total = total if self._file is None else self._file.rewind(total)
+
     def close(self) -> None:
         """Flush, and let go of the file."""
         if self._file is not None:
@@ -156,14 +160,14 @@ class Replay:
         Args:
             state: of `state()`.
             folder: the checkpoint, for the message.
-            keep_later: keep what was added on disk since.
+            keep_later: take the folder as it is: with what was added since, or without what was damaged.
 
         Raises:
             CheckpointError: it is of another layout, or the transitions are not where they were.
         """
         total = int(state["total"][0])
         if self._file is not None:
-            if self.total < total and "rows" not in state:
+            if self.total < total and "rows" not in state and not keep_later:
                 raise CheckpointError(
                     f"{folder} needs {total} transitions, {self._file.path} holds {self.total}. "
                     "Point replay_dir at the folder of the run, or load the policy into a new run."

@@ -341,12 +341,7 @@ class Rlpd:
 
     def save(self, folder: Path) -> None:
         """Write a checkpoint: the policy, and all that an exact resume needs."""
-        actor = self.actor
-        network: dict[str, Any] = {"leak": actor.leak, "normalize": actor.normalize, "epsilon": actor.epsilon}
-        if self.gripper is not None:
-            network["gripper"] = self.gripper.network(self._gripper_column)
-        settings = {key: value for key, value in dataclasses.asdict(self.config).items() if key != "replay_dir"}
-        config = {"kind": "mlp", "network": network, "learner": "rlpd", **settings}
+        config = self._policy_config()
         scalars = {
             "steps": self.steps,
             "updates": self.updates,
@@ -372,8 +367,8 @@ class Rlpd:
 
         Args:
             folder: the checkpoint.
-            keep_later: keep the transitions that reached the disk after it; they count as steps, so that the updates
-                they ask for are made.
+            keep_later: keep what is on the disk: transitions from after the checkpoint count as steps, so that the
+                updates they ask for are made; fewer than at the checkpoint, because some were damaged, will do.
 
         Raises:
             CheckpointError: a file is missing or damaged, or of another configuration.
@@ -397,7 +392,22 @@ class Rlpd:
             state, _ = load_arrays(folder, name)
             replay.restore(state, folder, keep_later)
             if name == "replay":
-                self._count(replay.total - int(state["total"][0]))
+                self._count(max(0, replay.total - int(state["total"][0])))
+
+    def exploring_policy(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Arrays and configuration of the policy with its spread, as `robostack.policies.exploring` reads them."""
+        config = self._policy_config()
+        network = {**config["network"], "spread_factor": self.actor.factor}
+        return {**self._policy_arrays(), **self.actor.spread_arrays()}, {**config, "network": network}
+
+    def _policy_config(self) -> dict[str, Any]:
+        """What `robostack.policies.mlp` must know of the network, and the settings."""
+        actor = self.actor
+        network: dict[str, Any] = {"leak": actor.leak, "normalize": actor.normalize, "epsilon": actor.epsilon}
+        if self.gripper is not None:
+            network["gripper"] = self.gripper.network(self._gripper_column)
+        settings = {key: value for key, value in dataclasses.asdict(self.config).items() if key != "replay_dir"}
+        return {"kind": "mlp", "network": network, "learner": "rlpd", **settings}
 
     def _tensors(self) -> dict[str, Tensor]:
         """Every tensor of the state, by name; the tensors themselves, so that `load` can write into them."""

@@ -84,6 +84,14 @@ class SquashedActor(torch.nn.Module):
             arrays[f"layer{index}.bias"] = layer.bias[rows].detach().cpu().numpy().copy()
         return arrays
 
+    def spread_arrays(self) -> dict[str, np.ndarray[Any, Any]]:
+        """The rows of l in the last layer, as `robostack.policies.exploring` reads them."""
+        last = self.linear[-1]
+        return {
+            "spread.kernel": last.weight[self.actions :].detach().cpu().numpy().copy(),
+            "spread.bias": last.bias[self.actions :].detach().cpu().numpy().copy(),
+        }
+
     def matrices(self) -> list[np.ndarray[Any, Any]]:
         """One [weight, bias] per layer, (fan_out, fan_in + 1), the last with both heads: as `networks.Mlp.matrices`."""
         return [
