@@ -194,6 +194,7 @@ class RobotVectorEnv(VectorEnv[Any, Any, Any]):
     first one of the new episode, and `info["final_obs"]`, (num_envs, num_observations), the last one of the old; where
     no episode ended both are equal, so that `final_obs` is always the observation that the action led to. Info also
     carries `success`, (num_envs,), and with randomised dynamics `dynamics`: name -> values in force during the step.
+    Where an episode ended and the task measures a distance, `final_distance`, (num_envs,) [m], has it; nan elsewhere.
 
     Args:
         task: what to do.
@@ -265,6 +266,9 @@ class RobotVectorEnv(VectorEnv[Any, Any, Any]):
             info["dynamics"] = {name: values.copy() for name, values in self._drawn.items()}
         ended = np.flatnonzero(terminated | truncated)
         if len(ended):
+            distance = getattr(task, "distance", None)
+            if distance is not None:
+                info["final_distance"] = np.where(terminated | truncated, distance(state, self._episode), np.nan)
             started = self._start(ended)
             observation = final.copy()
             observation[ended] = task.observe(started, {name: value[ended] for name, value in self._episode.items()})

@@ -12,7 +12,7 @@ import numpy as np
 from hardware.arrays import Array
 from hardware.errors import ConfigError
 from hardware.records import RobotState
-from robostack.env import RobotEnv
+from robostack.env import RobotEnv, RobotVectorEnv
 from robostack.make import make_env
 from robostack.policies.policy import Policy, image_size_of
 from robostack.statistics import bootstrap_median, wilson_interval
@@ -129,6 +129,45 @@ def evaluate_env(
         if on_episode is not None:
             on_episode(number, results[-1])
     return EvaluationResult(tuple(results))
+
+
+def evaluate_many(env: RobotVectorEnv, act: Callable[[Array], Array], episodes: int) -> EvaluationResult:
+    """Run a policy without memory in many simulations at once.
+
+    Every simulation contributes equally many episodes, its first ones, so that short episodes do not count more often
+    than long ones.
+
+    Args:
+        env: the simulations.
+        act: actions (num_envs, num_actions) for observations (num_envs, num_observations).
+        episodes: how many at least; rounded up to a multiple of `env.num_envs`.
+
+    Raises:
+        ConfigError: no episodes are asked for.
+    """
+    if episodes < 1:
+        raise ConfigError(f"episodes = {episodes}; evaluate at least one")
+    each = -(-episodes // env.num_envs)
+    results: list[list[EpisodeResult]] = [[] for _ in range(env.num_envs)]
+    totals, steps = np.zeros(env.num_envs), np.zeros(env.num_envs)
+    observation, _ = env.reset()
+    while any(len(own) < each for own in results):
+        observation, reward, terminated, truncated, info = env.step(act(observation))
+        totals, steps = totals + reward, steps + 1
+        over = np.flatnonzero(terminated | truncated)
+        for index in over:
+            if len(results[index]) < each:
+                duration_s = float(steps[index]) * env.task.control_period_s
+                results[index].append(_ended(info, int(index), duration_s, float(totals[index])))
+        totals[over], steps[over] = 0.0, 0.0
+    return EvaluationResult(tuple(episode for own in results for episode in own))
+
+
+def _ended(info: dict[str, Any], index: int, duration_s: float, total: float) -> EpisodeResult:
+    """The episode that has just ended in one of many simulations."""
+    drawn = {name: float(values[index]) for name, values in info.get("dynamics", {}).items()}
+    error_mm = 1e3 * float(info["final_distance"][index]) if "final_distance" in info else None
+    return EpisodeResult(bool(info["success"][index]), duration_s, total, error_mm, drawn or None)
 
 
 def _run_episode(env: RobotEnv, policy: Policy) -> EpisodeResult:

@@ -9,7 +9,8 @@ import mujoco
 
 from hardware.errors import ConfigError
 from robostack.env import ImageSource, RobotEnv, RobotVectorEnv
-from robostack.tasks.task import TASKS, Task
+from robostack.tasks.task import Task
+from robostack.tasks.with_history import open_task
 from sim.engine import ENGINES
 from sim.impedance_actuators import with_impedance
 from sim.mujoco_engine import MujocoEngine
@@ -96,7 +97,7 @@ def make_env(
         UnknownNameError: there is no such task or engine.
         MissingExtraError: the engine is not installed.
     """
-    made = TASKS.load(task)() if isinstance(task, str) else task
+    made = open_task(task) if isinstance(task, str) else task
     plant = simulate(made, 1 if count is None else count, threads, engine)
     dynamics: Distribution | None = None
     if not isinstance(randomize, bool):

@@ -85,12 +85,12 @@ def open_evaluated(source: str, task_name: str | None) -> tuple[Task, Policy]:
     from robostack.contract import contract_of
     from robostack.policies.onnx_file import OnnxFile
     from robostack.policies.opening import open_policy
-    from robostack.tasks.task import TASKS
+    from robostack.tasks.with_history import open_task
 
     if source == "scripted":
         if task_name is None:
             raise ConfigError("evaluate scripted: name the task with --task")
-        task = TASKS.load(task_name)()
+        task = open_task(task_name)
         scripted = task.scripted()
         if scripted is None:
             raise ConfigError(f"task '{task_name}' has no scripted policy")
@@ -99,7 +99,7 @@ def open_evaluated(source: str, task_name: str | None) -> tuple[Task, Policy]:
         trained = OnnxFile(Path(source)).contract
     else:
         trained = load_policy(latest_checkpoint(Path(source))).contract
-    task = TASKS.load(task_name or trained.task)()
+    task = open_task(task_name or trained.task)
     return task, open_policy(Path(source), contract_of(task))
 
 

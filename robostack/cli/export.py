@@ -34,11 +34,11 @@ def main(arguments: list[str]) -> int:
     from robostack.contract import contract_of
     from robostack.export import export_onnx
     from robostack.policies import mlp
-    from robostack.tasks.task import TASKS
+    from robostack.tasks.with_history import open_task
 
     folder = latest_checkpoint(options.policy)
     contract = load_policy(folder).contract
-    task = TASKS.load(contract.task)()
+    task = open_task(contract.task)
     recorded = _record(task, mlp.load_policy(folder, contract_of(task)), options.episodes)
     done = export_onnx(folder, options.out or options.policy / "policy.onnx", recorded)
     console().print(f"largest difference {done.max_error:.1e} on {done.observations} observations", markup=False)

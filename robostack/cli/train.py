@@ -47,6 +47,14 @@ class TrainOptions:
     """Steps between updates of a distribution that learns."""
     distribution_set: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = field(default=())
     """A setting of the distribution, as name=value; may be given several times."""
+    distribution_episodes: int = 0
+    """Episodes without exploration that it learns from at each update, charged to the steps; 0: those of training."""
+    history: int = 1
+    """Observations that the policy is given, the newest included, with the actions between them; 1: no memory."""
+    evaluate_every: int = 2_500
+    """Steps between evaluations without exploration; the best policy is kept in the folder `best`. 0: none."""
+    evaluate_episodes: int = 10
+    """Episodes of each such evaluation."""
     checkpoint_every: int = 5_000
     """Steps between checkpoints."""
     resume: bool = False
@@ -76,6 +84,10 @@ def main(arguments: list[str]) -> int:
         distribution=options.distribution,
         distribution_every=options.distribution_every,
         distribution_settings=settings(options.distribution_set),
+        distribution_episodes=options.distribution_episodes,
+        history=options.history,
+        evaluate_every=options.evaluate_every,
+        evaluate_episodes=options.evaluate_episodes,
         checkpoint_every=options.checkpoint_every,
         settings=settings(options.set),
         start_from=options.start_from,

@@ -1,8 +1,8 @@
 """The training loop, on one environment or on many simulations stepped together.
 
-A run folder holds `config.yaml` (resolved), `progress.jsonl` (one line per report), and `checkpoints/<steps>` (written
-atomically). A run may be killed at any time; resumed, it goes on from its newest readable checkpoint. The learner then
-continues exactly; the environment starts a new episode.
+A run folder holds `config.yaml` (resolved), `progress.jsonl` (one line per report), `checkpoints/<steps>` (written
+atomically), and in `best` the policy that did best in an evaluation. A run may be killed at any time; resumed, it goes
+on from its newest readable checkpoint. The learner then continues exactly; the environment starts a new episode.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 import shutil
 import time
 from collections import deque
@@ -26,21 +27,25 @@ from hardware.errors import CheckpointError, ConfigError
 from hardware.registry import load_object
 from robostack.checkpoint import atomic_folder, checkpoints, write_durable
 from robostack.contract import contract_of
-from robostack.evaluation import evaluate_env
+from robostack.evaluation import EvaluationResult, evaluate_env, evaluate_many
 from robostack.files import append_line, write_text
 from robostack.learning.avg import Avg
+from robostack.learning.best_policy import FOLDER, Judged, judged, judged_from, keep_policy
 from robostack.learning.dynamics_schedule import DynamicsSchedule
 from robostack.learning.experience import Ended, Experience, SingleExperience, many
 from robostack.learning.hand_over import hand_over, hand_over_config
 from robostack.learning.learner import LEARNERS, Learner
 from robostack.learning.presets import recommended
 from robostack.make import make_env
-from robostack.tasks.task import TASKS
+from robostack.tasks.task import Task
+from robostack.tasks.with_history import open_task
 from sim.randomization.distribution import DISTRIBUTIONS, Distribution
 
 CONFIG, PROGRESS = "config.yaml", "progress.jsonl"
 Setting: TypeAlias = bool | int | float | str | list[int] | list[float] | None
 """What the setting of a learner may be."""
+TOGETHER = 100
+"""Simulations stepped together in an evaluation, at most."""
 WINDOW = 50
 """Episodes over which progress is averaged."""
 
@@ -67,6 +72,11 @@ class TrainConfig:
     """Settings of the distribution."""
     distribution_every: int = 20_000
     """Steps between updates of a distribution that learns."""
+    distribution_episodes: int = 0
+    """Episodes without exploration that it learns from, run before each update, whose steps count among `steps`; 0: it
+    learns from the episodes of training. For learners that take batches."""
+    history: int = 1
+    """Observations that the policy is given, the newest included, with the actions between them; 1: no memory."""
     simulations: int = 0
     """Simulations stepped together, for learners that take batches; 0: as many as suit the learner."""
     checkpoint_every: int = 5_000
@@ -78,7 +88,8 @@ class TrainConfig:
     evaluate_every: int = 2500
     """Steps between evaluations of the policy without exploration, on its own simulation; 0: none."""
     evaluate_episodes: int = 10
-    """Episodes of each such evaluation."""
+    """Episodes of each such evaluation; with drawn dynamics, they are uniform between their bounds. Not counted among
+    `steps`."""
     settings: dict[str, Setting] = field(default_factory=dict)
     """Settings of the learner; those not named are the recommended ones for the task."""
     start_from: Path | None = None
@@ -107,6 +118,8 @@ class Progress:
     """Since the run was started or resumed [1/s]."""
     wall_s: float
     """Time spent learning, over all starts of the run [s]."""
+    cpu_s: float
+    """Time of the process, all threads and evaluations included, over all starts of the run [s]."""
     metrics: dict[str, float]
     """What the learner reports."""
 
@@ -132,7 +145,7 @@ def train(config: TrainConfig, *, resume: bool = False, on_progress: Callable[[P
 
 def learner_config(config: TrainConfig) -> Any:
     """The configuration of the run's learner."""
-    base = recommended(config.learner, config.task)
+    base = recommended(config.learner, re.sub(r"-history\d+$", "", config.task))
     cls: Any = load_object(LEARNERS.load(config.learner).config)
     return load_config(cls, {**plain(base), **plain(config.settings)})
 
@@ -169,9 +182,14 @@ class _Run:
     def __init__(self, config: TrainConfig, on_progress: Callable[[Progress], None] | None) -> None:
         self.config, self.on_progress = config, on_progress
         self.folder = config.output_dir
-        self.steps, self.episodes, self.spent_s = 0, 0, 0.0
-        self.schedule = _schedule(config)
-        self.learner, self.experience = _open(config, None if self.schedule is None else self.schedule.distribution)
+        self.steps, self.episodes, self.spent_s, self.spent_cpu_s = 0, 0, 0.0, 0.0
+        self.task = open_task(config.task, config.history)
+        self.schedule = _schedule(config, self.task)
+        self.learner, self.experience = _open(
+            config, self.task, None if self.schedule is None else self.schedule.distribution
+        )
+        self.best: Judged | None = None
+        self._before, self._begun_cpu_s = 0, time.process_time()
         self.recent: deque[Ended] = deque(maxlen=WINDOW)
         self.evaluated: dict[str, Any] = {}
         self.dynamics_metrics: dict[str, float] = {}
@@ -194,7 +212,10 @@ class _Run:
                     raise
                 continue
             self.steps, self.episodes = int(counters["steps"]), int(counters["episodes"])
-            self.spent_s = float(counters["wall_s"])
+            self.spent_s, self.spent_cpu_s = float(counters["wall_s"]), float(counters.get("cpu_s", 0.0))
+            self.best = judged_from(counters.get("best"), folder)
+            if self.best is not None and self.best.steps == self.steps:
+                self._keep(folder, self.best)  # the run may have ended between the two
             if self.schedule is not None and "dynamics" in counters:
                 self.schedule.restore(counters["dynamics"])
                 self.experience.generation = self.schedule.generation
@@ -211,6 +232,7 @@ class _Run:
         started_s, begun = time.monotonic(), self.steps
         experience.start()
         while self.steps < config.steps:
+            self._before = self.steps
             ended = experience.step()
             metrics = dict(self.learner.update())
             self.steps += experience.count
@@ -224,25 +246,55 @@ class _Run:
                 self._evaluate()
             if self._due(config.report_every):
                 self._report(metrics, (self.steps - begun) / max(wall_s, 1e-9), self.spent_s + wall_s)
-            if self._due(config.checkpoint_every) and self.steps < config.steps:
+            due = self._due(config.checkpoint_every) or (self.best is not None and self.best.steps == self.steps)
+            if due and self.steps < config.steps:
                 self._checkpoint(self.spent_s + wall_s)
         return self._checkpoint(self.spent_s + time.monotonic() - started_s)
 
     def _learn_dynamics(self, schedule: DynamicsSchedule, ended: list[Ended]) -> None:
-        schedule.add(ended)
-        if self._due(schedule.every):
+        judged_alone = self.config.distribution_episodes > 0
+        if not judged_alone:
+            schedule.add(ended)
+        if self._due(schedule.every) and not (judged_alone and self.steps >= self.config.steps):
+            if judged_alone:
+                self._judge_dynamics(schedule)
             self.dynamics_metrics = {f"dynamics_{name}": value for name, value in schedule.update().items()}
             self.experience.generation = schedule.generation
 
+    def _judge_dynamics(self, schedule: DynamicsSchedule) -> None:
+        """Run episodes without exploration for the distribution to learn from, and count their steps."""
+        count = self.config.distribution_episodes
+        result = self._many(count, schedule.distribution, seed=self.config.seed + 20_000 + schedule.generation)
+        period = self.task.control_period_s
+        self.steps += sum(round(episode.duration_s / period) for episode in result.episodes)
+        schedule.add(
+            [
+                Ended(episode.success, None, episode.total_reward, episode.dynamics, schedule.generation)
+                for episode in result.episodes
+            ]
+        )
+
+    def _many(self, episodes: int, randomize: bool | Distribution, seed: int) -> EvaluationResult:
+        """Episodes of the policy without exploration, in simulations stepped together."""
+        env = make_env(self.task, min(episodes, TOGETHER), randomize=randomize, seed=seed)
+        return evaluate_many(env, lambda observation: self.learner.act(observation, explore=False), episodes)
+
     def _due(self, every: int) -> bool:
-        """Whether a multiple of `every` was reached or passed by the last step of all simulations."""
-        return every > 0 and self.steps // every > (self.steps - self.experience.count) // every
+        """Whether a multiple of `every` was reached or passed since the last step of all simulations."""
+        return every > 0 and self.steps // every > self._before // every
 
     def _evaluate(self) -> None:
         """Judge the policy as it would be exported."""
-        seed = self.config.seed + 10_000
-        env = make_env(self.config.task, randomize=self.config.randomize, seed=seed)
-        self.evaluated = evaluate_env(env, _WithoutExploration(self.learner), self.config.evaluate_episodes).figures()
+        config, seed = self.config, self.config.seed + 10_000
+        if LEARNERS.load(config.learner).simulations:
+            result = self._many(config.evaluate_episodes, config.randomize, seed)
+        else:
+            env = make_env(self.task, randomize=config.randomize, seed=seed)
+            result = evaluate_env(env, _WithoutExploration(self.learner), config.evaluate_episodes)
+        self.evaluated = result.figures()
+        now = judged(self.evaluated, self.steps)
+        if now.better_than(self.best):
+            self.best = now
 
     def _report(self, metrics: dict[str, float], rate: float, wall_s: float) -> None:
         errors = [ended.error_mm for ended in self.recent if ended.error_mm is not None]
@@ -256,6 +308,7 @@ class _Run:
             episode_return=float(np.mean([ended.total for ended in self.recent])) if self.recent else 0.0,
             steps_per_s=rate,
             wall_s=wall_s,
+            cpu_s=self._cpu_s(),
             metrics=metrics,
         )
         append_line(self.folder / PROGRESS, json.dumps(dataclasses.asdict(progress)))
@@ -271,6 +324,9 @@ class _Run:
     def _checkpoint(self, wall_s: float) -> Path:
         folder = self.folder / "checkpoints" / f"{self.steps:09d}"
         counters: dict[str, Any] = {"steps": self.steps, "episodes": self.episodes, "wall_s": wall_s}
+        counters["cpu_s"] = self._cpu_s()
+        if self.best is not None:
+            counters["best"] = dataclasses.asdict(self.best)
         if self.schedule is not None:
             counters["dynamics"] = self.schedule.state()
         with atomic_folder(folder) as fresh:
@@ -278,31 +334,40 @@ class _Run:
             write_durable(fresh / "training.json", json.dumps(counters).encode())
         for old in checkpoints(self.folder)[: -self.config.keep]:
             _remove(old)
+        if self.best is not None and self.best.steps == self.steps:
+            self._keep(folder, self.best)
         return folder
 
+    def _keep(self, checkpoint: Path, best: Judged) -> None:
+        keep_policy(checkpoint, self.folder / FOLDER, dataclasses.asdict(best))
 
-def _schedule(config: TrainConfig) -> DynamicsSchedule | None:
+    def _cpu_s(self) -> float:
+        """CPU time of the run so far [s]."""
+        return self.spent_cpu_s + time.process_time() - self._begun_cpu_s
+
+
+def _schedule(config: TrainConfig, task: Task) -> DynamicsSchedule | None:
     """The distribution of the run, where its task has unknown dynamics and they are to be drawn."""
-    dynamics = TASKS.load(config.task)().dynamics
+    dynamics = task.dynamics
     if not config.randomize or not dynamics:
         return None
     distribution = DISTRIBUTIONS.load(config.distribution).open(dynamics, config.distribution_settings)
     return DynamicsSchedule(distribution, config.distribution_every)
 
 
-def _open(config: TrainConfig, distribution: Distribution | None) -> tuple[Learner, Experience]:
+def _open(config: TrainConfig, task: Task, distribution: Distribution | None) -> tuple[Learner, Experience]:
     """The run's learner, and where its steps come from."""
     entry = LEARNERS.load(config.learner)
     count = config.simulations or entry.simulations
     randomize = False if distribution is None else distribution
     if count <= 1:
-        env = make_env(config.task, randomize=randomize, seed=config.seed)
+        env = make_env(task, randomize=randomize, seed=config.seed)
         learner = entry.open(contract_of(env.task), learner_config(config), config.seed)
         return learner, SingleExperience(env, learner)
     if entry.simulations == 0:
         raise ConfigError(f"'{config.learner}' learns from one step at a time; leave --simulations out")
     threads = min(count, os.cpu_count() or 1)
-    envs = make_env(config.task, count, threads, randomize=randomize, seed=config.seed)
+    envs = make_env(task, count, threads, randomize=randomize, seed=config.seed)
     learner = entry.open(contract_of(envs.task), learner_config(config), config.seed)
     return learner, many(envs, learner)
 

@@ -4,9 +4,9 @@ It steps when a measurement arrives and a control period has passed, so that the
 timer only watches that measurements do arrive. It needs no deep-learning framework. With `learn.learner` the policy
 learns while it acts.
 
-Subscribes `joint_states`, or `odom` and `contacts`, and `diagnostics`, `robot_spec`; publishes `joint_trajectory` or
-`cmd_vel`, latched `episode_events` (JSON), and `diagnostics` of what it learns. Everything is relative to the node's
-namespace, as in the driver node.
+Subscribes `joint_states`, or `odom` and `contacts`, and `diagnostics`, `robot_spec`, and for a policy with cameras
+`<camera>/image_raw/compressed`; publishes `joint_trajectory` or `cmd_vel`, latched `episode_events` (JSON), and
+`diagnostics` of what it learns. Everything is relative to the node's namespace, as in the driver node.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ from robostack.nodes.learning import LearnConfig, LearningSession
 from robostack.nodes.lifecycle import ManagedNode
 from robostack.nodes.messages import diagnostics_message
 from robostack.nodes.parameters import configuration_from, refuse_unknown
+from robostack.nodes.policy_images import PolicyImages, SeeingPolicy, images_for
 from robostack.nodes.qos import qos
 from robostack.nodes.robot_link import RobotLink, open_link
 from robostack.nodes.run_node import run_node
@@ -45,7 +46,8 @@ from robostack.nodes.same_robot import require_same_spec
 from robostack.policies.opening import open_policy
 from robostack.policies.policy import Policy
 from robostack.runner import ABORTS_MAX, EpisodeRecord, EpisodeRunner, Phase, Reference, RunnerConfig, append_result
-from robostack.tasks.task import TASKS, Task
+from robostack.tasks.task import Task
+from robostack.tasks.with_history import open_task
 
 RESET_PERIOD_S = 2.0
 """Time between two attempts to clear a fault [s]."""
@@ -85,6 +87,8 @@ class PolicyNodeConfig:
     """Longest wait for a person to clear a fault of the robot [s]."""
     state_age_max_s: float = 0.15
     """A measurement older than this aborts the episode [s]."""
+    image_age_max_s: float = 0.2
+    """An image may be this much older than the measurement that the policy acts on [s]; else the robot holds."""
     resets_max: int = 0
     """Faults of the robot that the node clears itself, by the driver's service reset. Only for virtual robots: at a
     physical one a person has to see to the cause first."""
@@ -106,6 +110,7 @@ class PolicyNode(ManagedNode):
         self.bridge = ClockBridge(self.get_clock())
         self._runner: EpisodeRunner | None = None
         self._learning: LearningSession | None = None
+        self._images: PolicyImages | None = None
         self._link: RobotLink | None = None
         self._state: RobotState | None = None
         self._stamp = Time()
@@ -143,7 +148,10 @@ class PolicyNode(ManagedNode):
             start_limit_s=self.config.start_limit_s,
         )
         if learning is None:
-            self._runner = EpisodeRunner(task, policy_for(self.config.policy, task), self.config.seed, runner_config)
+            policy = policy_for(self.config.policy, task)
+            self._images = images_for(self, policy, self.bridge, self.config.image_age_max_s)
+            seeing = policy if self._images is None else SeeingPolicy(policy, self._images)
+            self._runner = EpisodeRunner(task, seeing, self.config.seed, runner_config)
         else:
             before = learning.before
             self._runner = EpisodeRunner(
@@ -190,13 +198,14 @@ class PolicyNode(ManagedNode):
         for destroy, entity in reversed(self._entities):
             destroy(entity)
         self._entities.clear()
-        self._runner = self._learning = self._link = None
+        self._runner = self._learning = self._link = self._images = None
 
     def _open_topics(self, task: Task) -> None:
         self._link = open_link(self, task.spec, self.sender, self.bridge, self)
         self._events = self.create_publisher(String, "episode_events", qos("events", "publisher"))
         self._figures = self.create_publisher(DiagnosticArray, "diagnostics", qos("status", "publisher"))
         self._entities += [*self._link.entities, (self.destroy_publisher, self._events)]
+        self._entities += self._images.entities if self._images is not None else []
         self._entities.append((self.destroy_publisher, self._figures))
         self._reset = self.create_client(Trigger, "driver/reset")
         self._entities.append((self.destroy_client, self._reset))
@@ -238,6 +247,11 @@ class PolicyNode(ManagedNode):
         self._state, self._stamp = state, stamp
         period_s = runner.task.control_period_s
         if self._waiting_since_s is not None or now_s < self._next_s - 0.25 * period_s:
+            return
+        unseen = self._images.missing(float(state.capture_time_s)) if self._images is not None else ""
+        if unseen:
+            self._interrupt(runner, f"the policy waits for {unseen}", now_s)
+            self._release()
             return
         late_s = now_s - self._next_s
         if runner.phase is Phase.RUN:
@@ -397,7 +411,8 @@ class PolicyNode(ManagedNode):
 
     def _conditions(self, now_s: float) -> list[tuple[str, Callable[[], bool]]]:
         """What must hold before the policy may act: name -> whether it does."""
-        state, link = self._state, self._link
+        state, link, images = self._state, self._link, self._images
+        unseen = images.missing(float(state.capture_time_s)) if images is not None and state is not None else ""
         topics = (link.state_topic, link.command_topic) if link is not None else ("", "")
         return [
             (
@@ -416,6 +431,7 @@ class PolicyNode(ManagedNode):
                 f"a driver without fault (topic diagnostics{': ' + self._driver_text if self._driver_text else ''})",
                 lambda: self._driver_level in (DiagnosticStatus.OK, DiagnosticStatus.WARN),
             ),
+            (unseen, lambda: not unseen),
         ]
 
     def _fail(self, reason: str) -> None:
@@ -450,7 +466,9 @@ def load_task(name: str) -> Task:
     Raises:
         UnknownNameError: no such task.
     """
-    task: Any = load_object(name) if ":" in name else TASKS.load(name)
+    if ":" not in name:
+        return open_task(name)
+    task: Any = load_object(name)
     loaded: Task = task()
     return loaded
 

@@ -8,6 +8,7 @@ so that training, evaluation and the physical robot keep it in the same way.
 from __future__ import annotations
 
 import dataclasses
+import re
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from controllers.reference import BaseReference, JointReference
 from hardware.arrays import Array, namespace
 from hardware.errors import ConfigError
 from hardware.records import RobotState
-from robostack.tasks.task import Episode, Outcome, Start, Task, Term
+from robostack.tasks.task import TASKS, Episode, Outcome, Start, Task, Term
 
 SEEN, DONE, NOW = "history/observation", "history/action", "history/now"
 """Names in the episode: past observations and actions, newest last, and the observation that is newest."""
@@ -93,6 +94,25 @@ class WithHistory(Task):
         after[DONE] = xp.concat([episode[DONE][..., 1:, :], action[..., None, :]], axis=-2)
         after[NOW] = self.inner.observe(state, after)
         return outcome, after
+
+
+def open_task(name: str, history: int = 1) -> Task:
+    """The task called `name`.
+
+    Args:
+        name: its registry name; "-history6" after it asks for a memory of 6 observations, as the names of tasks with a
+            memory do.
+        history: observations that a policy is given, for a name that does not say; 1: no memory.
+
+    Raises:
+        UnknownNameError: there is no such task.
+        ConfigError: the memory is too short.
+    """
+    found = re.fullmatch(r"(.+)-history(\d+)", name)
+    if found is not None and name not in TASKS.names():
+        name, history = found[1], int(found[2])
+    task = TASKS.load(name)()
+    return task if history == 1 else WithHistory(task, history)
 
 
 def _as_observed(term: Term) -> Term:
