@@ -46,7 +46,8 @@ from robostack.nodes.same_robot import require_same_spec
 from robostack.policies.opening import open_policy
 from robostack.policies.policy import Policy
 from robostack.runner import ABORTS_MAX, EpisodeRecord, EpisodeRunner, Phase, Reference, RunnerConfig, append_result
-from robostack.tasks.task import TASKS, Task
+from robostack.tasks.task import Task
+from robostack.tasks.with_history import open_task
 
 RESET_PERIOD_S = 2.0
 """Time between two attempts to clear a fault [s]."""
@@ -465,7 +466,9 @@ def load_task(name: str) -> Task:
     Raises:
         UnknownNameError: no such task.
     """
-    task: Any = load_object(name) if ":" in name else TASKS.load(name)
+    if ":" not in name:
+        return open_task(name)
+    task: Any = load_object(name)
     loaded: Task = task()
     return loaded
 
