@@ -28,6 +28,8 @@ DOMAIN_ID = 86
 """ROS domain of this benchmark."""
 WIDTH, HEIGHT, CAMERA_HZ, STATE_HZ = 640, 480, 30.0, 100.0
 DURATION_S, QUICK_S = 120.0, 8.0
+TEXTURE, SENSOR_NOISE = 17.0, 3.0
+"""Standard deviation of the test picture's texture and of its noise, of 255 levels."""
 CAMERAS = (2, 4)
 """Numbers of cameras measured; the aim is for the first."""
 READY_S = 60.0
@@ -50,7 +52,7 @@ class QuickReach(RecordedReach):
 
 
 def write_film(path: Path, frames: int = 60) -> None:
-    """A test picture that moves: gradients and noise, so that neither JPEG nor video can take it too lightly.
+    """A test picture that moves: gradients, a texture as surfaces have, and the noise of a sensor.
 
     Raises:
         MissingExtraError: OpenCV is not installed.
@@ -61,12 +63,14 @@ def write_film(path: Path, frames: int = 60) -> None:
         raise MissingExtraError("cv2", "vision", "the cameras of this benchmark") from error
     rng = np.random.default_rng(0)
     rows, columns = np.mgrid[0:HEIGHT, 0:WIDTH]
-    texture = rng.integers(0, 60, (HEIGHT, WIDTH, 3))
+    texture = cv2.GaussianBlur(rng.normal(size=(HEIGHT, WIDTH, 3)), (0, 0), 2.0)
+    texture *= TEXTURE / texture.std()
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), CAMERA_HZ, (WIDTH, HEIGHT))
     for number in range(frames):
         shift = round(WIDTH * number / frames)
         base = np.stack([(columns + shift) % 256, (rows + shift) % 256, (rows + columns) % 256], axis=-1)
-        picture = np.clip(0.7 * base + np.roll(texture, shift, axis=1), 0, 255).astype(np.uint8)
+        noise = rng.normal(scale=SENSOR_NOISE, size=base.shape)
+        picture = np.clip(0.7 * base + np.roll(texture, shift, axis=1) + noise, 0, 255).astype(np.uint8)
         writer.write(picture)
     writer.release()
 
