@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -66,8 +67,12 @@ class MlpPolicy:
     def reset(self) -> None:
         """There is no memory."""
 
-    def act(self, observation: Array) -> FloatArray:
+    def act(self, observation: Array, deviation: Callable[[Any], Array] | None = None) -> FloatArray:
         """The action for `observation` (..., num_observations), (..., num_actions).
+
+        Args:
+            observation: what the task observes.
+            deviation: from the last hidden layer to what is added to the network's output, to explore; None: nothing.
 
         Raises:
             NonFiniteError: the observation or the result is not finite.
@@ -86,6 +91,8 @@ class MlpPolicy:
             hidden = hidden / np.sqrt(square + self.epsilon**2)
         weight, bias = self._layers[-1]
         mean = (hidden @ weight + bias).astype(np.float64)
+        if deviation is not None:
+            mean = mean + deviation(hidden)
         squashed = np.tanh(mean) if self.squash else mean
         if self.gripper is not None:
             squashed = self.gripper.insert(normalized, squashed)
