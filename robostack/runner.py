@@ -1,6 +1,7 @@
 """Runs a policy on a task for a number of episodes, one control step at a time; it knows neither ROS nor real time.
 
-A policy that learns is told what its last action led to before it is asked for the next one.
+A policy that learns is told what its last action led to before it is asked for the next one. A corrector may take over
+from the policy at any step; the policy is then told what was executed, with the source "intervention".
 """
 
 from __future__ import annotations
@@ -11,16 +12,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 
 from controllers.reference import BaseReference, JointReference
 from hardware.arrays import Array, FloatArray
-from hardware.errors import NonFiniteError
+from hardware.errors import ConfigError, DeviceError, NonFiniteError
 from hardware.records import RobotState
+from robostack.corrector import Corrector, Verdicts
+from robostack.env import bounded_action, bounds
 from robostack.files import append_line
-from robostack.learning.learner import Transition
+from robostack.learning.learner import Source, Transition
 from robostack.policies.policy import Policy
 from robostack.tasks.task import Episode, Task
 
@@ -39,7 +42,7 @@ class Experiences(Protocol):
         """Learn from what the last action led to.
 
         Args:
-            transition: of one robot, source "real".
+            transition: of one robot, source "real" or, where somebody took over, "intervention".
             deadline_s: time of the next control step [s]; infinite at the end of an episode.
         """
         ...
@@ -72,6 +75,9 @@ class RunnerConfig:
     """The start pose counts as reached when every joint is this close to it [rad]."""
     start_limit_s: float = 5.0
     """Time the robot has to settle at the start pose after the motion should have ended [s]."""
+    judge: Literal["task", "person"] = "task"
+    """Who says whether an episode succeeded: the task, or a person by the keys of the corrector's device; then the
+    reward is 1 for that success and 0 otherwise."""
 
 
 class Phase(Enum):
@@ -92,11 +98,13 @@ class EpisodeRecord:
     success: bool = False
     """Whether the task was accomplished at the last step."""
     reason: str = ""
-    """Why it ended: "success", "terminated", "time limit", or "aborted: ..."."""
+    """Why it ended: "success", "failure" (a person said so), "terminated", "time limit", or "aborted: ..."."""
     total_reward: float = 0.0
     """Sum of rewards."""
     duration_s: float = 0.0
     """From the first action to the end [s]."""
+    corrected: int = 0
+    """Steps in which somebody took over from the policy."""
     steps: dict[str, list[Any]] = field(default_factory=dict)
     """Per step: time_s, action, reward, success, joint_position, joint_velocity, and what the task
     remembers (its target)."""
@@ -122,6 +130,10 @@ class EpisodeRunner:
         config: how episodes follow each other.
         first_episode: number of the first one, where episodes were run before.
         acted_s: time for which the policy acted in those [s].
+        corrector: may take over at any step; None: nobody.
+
+    Raises:
+        ConfigError: a person is to judge, and `corrector` has no keys.
     """
 
     def __init__(
@@ -132,8 +144,12 @@ class EpisodeRunner:
         config: RunnerConfig | None = None,
         first_episode: int = 0,
         acted_s: float = 0.0,
+        corrector: Corrector | None = None,
     ) -> None:
         self.task, self.policy, self.config = task, policy, config or RunnerConfig()
+        self.corrector = corrector
+        if self.config.judge == "person" and not isinstance(corrector, Verdicts):
+            raise ConfigError("a person is to judge, but there is nobody's device: set judge to 'task', or name one")
         self.finished: list[EpisodeRecord] = []
         self.acted_s = acted_s
         """Time for which the policy has acted [s]."""
@@ -142,6 +158,8 @@ class EpisodeRunner:
         self._rng = np.random.default_rng(seed if first_episode == 0 else [seed, first_episode])
         self._memory: Episode = {}
         self._action: Array | None = None
+        self._corrected = False
+        self._bounds = bounds(task.action)
         self._observation: Array | None = None
         self._record = EpisodeRecord(episode=first_episode)
         self._since_s: float | None = None
@@ -265,26 +283,35 @@ class EpisodeRunner:
     def _begin(self, state: RobotState, now_s: float) -> Reference:
         self._memory = self.task.begin(self._rng, state)
         self.policy.reset()
+        if self.corrector is not None:
+            self.corrector.reset()
         self._enter(Phase.RUN, now_s)
         return self._act(state, now_s, self.task.observe(state, self._memory))
 
     def _judge_and_act(self, state: RobotState, now_s: float, deadline_s: float) -> Reference:
         outcome, self._memory = self.task.judge(self._action, state, self._memory)
         success, reward = bool(outcome.success), float(outcome.reward)
+        said = self._said()
+        if self.config.judge == "person":
+            success, reward = said is True, float(said is True)
         self._record.total_reward += reward
+        self._record.corrected += self._corrected
         elapsed = now_s - self._begun_s()
         self._record.add(
             time_s=elapsed,
             action=self._action,
             reward=reward,
             success=success,
+            intervention=self._corrected,
             joint_position=state.joint_position,
             joint_velocity=state.joint_velocity,
             **self._memory,
         )
         reason = ""
-        if success and self.task.ends_on_success:
+        if success and (self.task.ends_on_success or said):
             reason = "success"
+        elif said is False:
+            reason = "failure"
         elif bool(outcome.terminated):
             reason, success = "terminated", False
         elif elapsed >= self.task.episode_s - 0.5 * self.task.control_period_s:
@@ -292,10 +319,11 @@ class EpisodeRunner:
         observation = self.task.observe(state, self._memory)
         if isinstance(self.policy, Experiences):
             # As in `RobotEnv`: a success that ends the episode is an end from which no return follows.
-            ended, limit = reason in ("success", "terminated"), reason == "time limit"
+            ended, limit = reason in ("success", "failure", "terminated"), reason == "time limit"
             before, action = self._observation, self._action
+            source: Source = "intervention" if self._corrected else "real"
             self.policy.experience(
-                Transition(before, action, reward, observation, ended, limit, source="real"),
+                Transition(before, action, reward, observation, ended, limit, source=source),
                 math.inf if reason else deadline_s,
             )
         if reason:
@@ -305,11 +333,30 @@ class EpisodeRunner:
     def _act(self, state: RobotState, now_s: float, observation: Array) -> Reference:
         try:
             self._observation, self._action = observation, self.policy.act(observation)
+            self._take_correction(state, observation)
             reference = self.task.reference(self._action, state, self._memory)
         except NonFiniteError as error:
             self.abort(str(error), now_s)
             raise
+        except DeviceError as error:
+            self.abort(str(error), now_s)
+            return self.hold(now_s)
         return replace(reference, created_s=now_s)
+
+    def _take_correction(self, state: RobotState, observation: Array) -> None:
+        """Let the corrector replace the policy's action."""
+        shown = None
+        if self.corrector is not None:
+            shown = self.corrector.correct(observation, self._action, state, self._memory)
+        self._corrected = shown is not None
+        if shown is not None:
+            self._action = bounded_action(shown, *self._bounds)
+
+    def _said(self) -> bool | None:
+        """What a person said of the episode, where a person is the judge."""
+        if self.config.judge == "person" and isinstance(self.corrector, Verdicts):
+            return self.corrector.verdict()
+        return None
 
     def _end(self, reason: str, *, success: bool, now_s: float) -> Reference:
         record = self._record

@@ -8,10 +8,11 @@ import numpy as np
 from gymnasium.vector import VectorEnv
 from numpy.typing import NDArray
 
-from hardware.arrays import FloatArray
+from hardware.arrays import Array, FloatArray
+from robostack.corrector import Corrector
 from robostack.env import RobotEnv, RobotVectorEnv
 from robostack.evaluation import final_error_mm
-from robostack.learning.learner import Learner, Transition
+from robostack.learning.learner import Learner, Source, Transition
 from sim.dynamics import DynamicsParameter
 
 
@@ -28,6 +29,8 @@ class Ended(NamedTuple):
     """The dynamics drawn for it, by name; None where none were drawn."""
     generation: int = 0
     """`Experience.generation` when it began."""
+    corrected: int = 0
+    """Steps in which somebody took over from the learner."""
 
 
 class Experience(Protocol):
@@ -48,15 +51,22 @@ class Experience(Protocol):
 
 
 class SingleExperience:
-    """One environment."""
+    """One environment.
+
+    Args:
+        env: the environment.
+        learner: acts and observes.
+        corrector: may take over at any step; the learner must be one that takes actions which are not its own, such as
+            rlpd. None: nobody.
+    """
 
     count = 1
 
-    def __init__(self, env: RobotEnv, learner: Learner) -> None:
-        self.env, self.learner = env, learner
+    def __init__(self, env: RobotEnv, learner: Learner, corrector: Corrector | None = None) -> None:
+        self.env, self.learner, self.corrector = env, learner, corrector
         self.generation = 0
         self._observation: FloatArray | None = None
-        self._total, self._begun = 0.0, 0
+        self._total, self._begun, self._corrected = 0.0, 0, 0
         self._dynamics: dict[str, float] | None = None
 
     def start(self, seed: int | None = None) -> None:
@@ -64,20 +74,33 @@ class SingleExperience:
         self._observation, info = self.env.reset(seed=seed)
         drawn = info.get("dynamics") or {}
         self._dynamics = {name: float(np.asarray(value).item()) for name, value in drawn.items()} or None
-        self._total, self._begun = 0.0, self.generation
+        self._total, self._begun, self._corrected = 0.0, self.generation, 0
+        if self.corrector is not None:
+            self.corrector.reset()
 
     def step(self) -> list[Ended]:
         """As `Experience.step`."""
         action = self.learner.act(self._observation)
-        following, reward, terminated, truncated, info = self.env.step(action)
-        self.learner.observe(Transition(self._observation, action, reward, following, terminated, truncated))
+        shown = self._correction(action)
+        self._corrected += shown is not None
+        executed = action if shown is None else shown
+        source: Source = "sim" if shown is None else "intervention"
+        following, reward, terminated, truncated, info = self.env.step(executed)
+        transition = Transition(self._observation, executed, reward, following, terminated, truncated, source)
+        self.learner.observe(transition)
         self._observation, self._total = following, self._total + reward
         if not (terminated or truncated):
             return []
         error_mm = final_error_mm(self.env)
-        ended = Ended(bool(info["success"]), error_mm, self._total, self._dynamics, self._begun)
+        ended = Ended(bool(info["success"]), error_mm, self._total, self._dynamics, self._begun, self._corrected)
         self.start()
         return [ended]
+
+    def _correction(self, action: Array) -> Array | None:
+        """What the corrector executes instead."""
+        if self.corrector is None or self.env.state is None or self._observation is None:
+            return None
+        return self.corrector.correct(self._observation, action, self.env.state, self.env.episode)
 
 
 class VectorExperience:

@@ -165,6 +165,12 @@ class PandaPickCube(Task):
         lift = state.object_pose(CUBE)[..., 2] - episode["cube_start_m"]
         return xp.maximum(self.config.lift_m - lift, xp.zeros_like(lift))
 
+    def way_left(self, state: RobotState, episode: Episode) -> Array:
+        """What is left of the way: from the tool to the cube, and up, (...,) [m]."""
+        xp = namespace(state.joint_position)
+        away = state.object_pose(CUBE)[..., :3] - self.motion.kinematics(state.joint_position)[0]
+        return xp.linalg.vector_norm(away, axis=-1) + self.distance(state, episode)
+
     def scripted(self) -> Policy:
         """Above the cube, down, shut, up."""
         from robostack.policies.scripted_pick import ScriptedPick

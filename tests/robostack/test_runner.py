@@ -8,7 +8,7 @@ import pytest
 
 from controllers.reference import JointReference
 from hardware.clock import VirtualClock
-from hardware.errors import NonFiniteError
+from hardware.errors import ConfigError, NonFiniteError, StaleDataError
 from hardware.records import RobotState
 from hardware.spec import JointSpec, RobotSpec
 from robostack.runner import EpisodeRunner, Phase, RunnerConfig, append_result
@@ -221,3 +221,78 @@ def test_a_result_is_one_line_of_strict_json_after_those_before(tmp_path):
     assert [line["episode"] for line in lines] == [0, 1]
     assert lines[0]["steps"]["broken"] == [None]
     assert lines[0]["steps"]["pose"] == [[1.0, None]]
+
+
+class Person:
+    """Takes over in some steps of each episode, and says what it is told to say in one."""
+
+    def __init__(self, helps: range = range(0), says: dict[int, bool] | None = None, breaks_at: int = -1) -> None:
+        self.helps, self.says, self.breaks_at, self.step = helps, says or {}, breaks_at, -1
+
+    def reset(self) -> None:
+        self.step = -1
+
+    def correct(self, observation, action, state, episode):
+        self.step += 1
+        if self.step == self.breaks_at:
+            raise StaleDataError("the device", 1.0, 0.25)
+        return np.array([-7.0]) if self.step in self.helps else None
+
+    def verdict(self):
+        return self.says.get(self.step)
+
+
+class Learning(Policy):
+    """Remembers its experience."""
+
+    def __init__(self) -> None:
+        super().__init__(3.0)
+        self.seen = []
+
+    def experience(self, transition, deadline_s) -> None:
+        self.seen.append(transition)
+
+
+def helped(person: Person, episodes: int = 1, **config) -> Bench:
+    settings = RunnerConfig(episodes=episodes, to_start=False, pause_s=0.0, **config)
+    return Bench(EpisodeRunner(Line(), Learning(), 1, settings, corrector=person))
+
+
+def test_a_correction_is_executed_within_bounds_and_told_as_what_it_is():
+    run = helped(Person(helps=range(1, 3)))
+    run.run()
+    record, seen = run.runner.finished[0], run.runner.policy.seen
+    assert [transition.source for transition in seen[:4]] == ["real", "intervention", "intervention", "real"]
+    assert [float(transition.action[0]) for transition in seen[1:3]] == [-1.0, -1.0]
+    assert record.steps["intervention"][:4] == [False, True, True, False]
+    assert [float(action[0]) for action in record.steps["action"][1:3]] == [-1.0, -1.0]
+    assert (record.corrected, record.success) == (2, True)
+    assert record.steps["joint_position"][2][0] < record.steps["joint_position"][0][0]  # the robot did go back
+
+
+def test_a_person_in_control_who_cannot_be_heard_ends_the_episode():
+    run = helped(Person(breaks_at=3), episodes=2)
+    run.run()
+    assert [record.reason[:20] for record in run.runner.finished] == ["aborted: the device "] * 2
+    np.testing.assert_array_equal(run.references[-1].value, np.zeros(2))
+
+
+def test_a_person_judges_in_place_of_the_task():
+    run = helped(Person(says={2: True}), judge="person")
+    run.run()
+    record, seen = run.runner.finished[0], run.runner.policy.seen
+    assert (record.reason, record.success, len(seen)) == ("success", True, 3)
+    assert [transition.reward for transition in seen] == [0.0, 0.0, 1.0]
+    assert (seen[-1].terminated, seen[-1].truncated) == (True, False)
+
+    run = helped(Person(says={2: False}), judge="person")
+    run.run()
+    record, seen = run.runner.finished[0], run.runner.policy.seen
+    assert (record.reason, record.success, record.total_reward) == ("failure", False, 0.0)
+    assert seen[-1].terminated
+
+    run = helped(Person(), judge="person")  # the task's own success says nothing
+    run.run()
+    assert run.runner.finished[0].reason == "time limit"
+    with pytest.raises(ConfigError, match="nobody.s device"):
+        EpisodeRunner(Line(), Policy(1.0), 1, RunnerConfig(judge="person"))
