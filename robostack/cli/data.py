@@ -1,4 +1,4 @@
-"""`robostack data ...`: look at demonstrations on disk, put them right, merge their files, convert them."""
+"""`robostack data ...`: look at demonstrations on disk, put them right, merge their files, convert them, make more."""
 
 from __future__ import annotations
 
@@ -202,6 +202,13 @@ def convert_main(arguments: list[str]) -> int:
     return 0
 
 
+def augment_main(arguments: list[str]) -> int:
+    """`robostack data augment`."""
+    from robostack.cli.augment_options import augment_main as run  # it needs the simulation, the other verbs do not
+
+    return run(arguments)
+
+
 def info_main(arguments: list[str]) -> int:
     """`robostack data info`."""
     from robostack.data.dataset import Dataset
@@ -274,6 +281,7 @@ VERBS: Mapping[str, tuple[Callable[[list[str]], int], str]] = {
     "check": (check_main, "look at every file"),
     "repair": (repair_main, "put it right after a crash or damage"),
     "compact": (compact_main, "merge its files into few large ones"),
+    "augment": (augment_main, "make more of a simulated task's, from a few, at other places"),
     "convert": (convert_main, "bag to dataset and back, format v2.1 to v3.0"),
 }
 
