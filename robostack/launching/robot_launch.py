@@ -82,7 +82,10 @@ def _policy_arguments(task: str) -> tuple[Argument, ...]:
     return (
         Argument("task", task, "task that the policy runs"),
         Argument("policy", "", "checkpoint folder, ONNX file, or 'scripted'; empty, without learn: only the driver"),
-        Argument("learn", "", "learner that learns while it acts, such as avg or intentional; empty: none"),
+        Argument("learn", "", "learner that learns while it acts (avg, intentional), or 'remote'; empty: none"),
+        Argument("learn_address", "", "learn remote: address of `robostack learn TASK`, host:port"),
+        Argument("learn_keys", "", "learn remote: folder of keys, or the robot's part of it"),
+        Argument("learn_silence_s", "60", "learn remote: silence of the learner after which no episode begins [s]"),
         Argument("learn_minutes", "10", "learn: time of acting over all starts of the run [min]; 0: episodes count"),
         Argument("learn_dir", "", "learn: run folder; empty: runs/<task>-<learner>"),
         Argument("resume", "false", "learn: go on with the run in the folder", ("false", "true")),
@@ -140,6 +143,9 @@ def _policy(values: Mapping[str, str]) -> dict[str, ParameterValue]:
         "learn.checkpoint": values["checkpoint"],
         "learn.settings": values["learn_settings"],
         "learn.update_budget": _number(values, "update_budget"),
+        "learn.address": values["learn_address"],
+        "learn.keys": values["learn_keys"],
+        "learn.silence_limit_s": _number(values, "learn_silence_s"),
     }
     return {
         **(learn if values["learn"] else {}),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from hardware.errors import ConfigError
 from robostack.contract import contract_of
@@ -20,7 +20,8 @@ class LearnConfig:
     """Parameters of the policy node for learning."""
 
     learner: str = ""
-    """Name of a learner that learns while it acts ("avg", "intentional"); empty: none."""
+    """Name of a learner that learns while it acts ("avg", "intentional"), "remote" for one on another machine
+    (`robostack learn TASK`); empty: none."""
     minutes: float = 10.0
     """Time of acting, over all starts of the run, after which no further episode begins [min]; 0: `episodes` counts."""
     folder: str = ""
@@ -33,6 +34,68 @@ class LearnConfig:
     """Settings of the learner as JSON; those not named are the recommended ones for the task."""
     update_budget: float = 0.25
     """Share of the time left before the next cycle that an update may take; longer ones are skipped and counted."""
+    address: str = ""
+    """With "remote": address of the learner, host:port."""
+    keys: str = ""
+    """With "remote": folder of keys, or the robot's part of it."""
+    silence_limit_s: float = 60.0
+    """With "remote": no further episode begins while the learner has been silent for this long [s]; 0: no limit."""
+
+
+class Session(Protocol):
+    """What the policy node needs of a policy that learns."""
+
+    policy: Any
+    """Acts, and takes transitions."""
+
+    @property
+    def waits_for(self) -> str:
+        """What must come before an episode may begin; "" if nothing."""
+        ...
+
+    @property
+    def seed(self) -> int:
+        """Of exploration, starts and goals."""
+        ...
+
+    @property
+    def before(self) -> Counters:
+        """How far the run had come at this start."""
+        ...
+
+    def ready(self) -> bool:
+        """Whether the next episode may begin."""
+        ...
+
+    def notes(self) -> list[str]:
+        """What a person should read, each once."""
+        ...
+
+    def ended(self, record: EpisodeRecord, runner: EpisodeRunner) -> None:
+        """An episode has ended."""
+        ...
+
+    def figures(self) -> dict[str, Any]:
+        """Flat figures."""
+        ...
+
+    def summary(self) -> str:
+        """One line for people."""
+        ...
+
+    def close(self) -> None:
+        """Finish what is under way."""
+        ...
+
+
+def open_session(config: LearnConfig, task: Task, seed: int) -> Session:
+    """One start of a learner in this process or of one on another machine; errors as of these."""
+    if config.learner != "remote":
+        return LearningSession(config, task, seed)
+    from robostack.remote.session import RemoteSession, SessionConfig
+
+    folder = Path(config.folder or f"runs/{task.name}-remote")
+    return RemoteSession(SessionConfig(config.address, Path(config.keys), folder, config.silence_limit_s), task, seed)
 
 
 class LearningSession:
@@ -56,6 +119,27 @@ class LearningSession:
         self.run = OnRobotRun(folder, run, contract_of(task), resume=config.resume, source=config.checkpoint)
         self.policy = OnRobotLearner(self.run.learner, config.update_budget)
         self._before = self.run.counters
+
+    @property
+    def waits_for(self) -> str:
+        """Nothing."""
+        return ""
+
+    def ready(self) -> bool:
+        """Whether the last checkpoint is on the disk.
+
+        Raises:
+            CheckpointError: it cannot be written.
+        """
+        return self.run.saved()
+
+    def notes(self) -> list[str]:
+        """There are none."""
+        return []
+
+    def close(self) -> None:
+        """Wait for the last checkpoint."""
+        self.run.wait()
 
     @property
     def seed(self) -> int:

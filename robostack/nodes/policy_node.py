@@ -28,26 +28,22 @@ from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
 from controllers.histogram import DurationHistogram
-from hardware.errors import ConfigError, ContractMismatchError, NonFiniteError, ProtocolError, RobostackError
+from hardware.errors import ContractMismatchError, NonFiniteError, ProtocolError, RobostackError
 from hardware.records import RobotState
-from hardware.registry import load_object
-from robostack.contract import contract_of
 from robostack.files import write_text
 from robostack.nodes.clock_bridge import ClockBridge
-from robostack.nodes.learning import LearnConfig, LearningSession
+from robostack.nodes.learning import LearnConfig, Session, open_session
 from robostack.nodes.lifecycle import ManagedNode
 from robostack.nodes.messages import diagnostics_message
 from robostack.nodes.parameters import configuration_from, refuse_unknown
+from robostack.nodes.policy_choice import load_task, policy_for
 from robostack.nodes.policy_images import PolicyImages, SeeingPolicy, images_for
 from robostack.nodes.qos import qos
 from robostack.nodes.robot_link import RobotLink, open_link
 from robostack.nodes.run_node import run_node
 from robostack.nodes.same_robot import require_same_spec
-from robostack.policies.opening import open_policy
-from robostack.policies.policy import Policy
 from robostack.runner import ABORTS_MAX, EpisodeRecord, EpisodeRunner, Phase, Reference, RunnerConfig, append_result
 from robostack.tasks.task import Task
-from robostack.tasks.with_history import open_task
 
 RESET_PERIOD_S = 2.0
 """Time between two attempts to clear a fault [s]."""
@@ -109,7 +105,8 @@ class PolicyNode(ManagedNode):
         self.sender = f"{self.get_name()}-{uuid.uuid4().hex[:8]}"
         self.bridge = ClockBridge(self.get_clock())
         self._runner: EpisodeRunner | None = None
-        self._learning: LearningSession | None = None
+        self._learning: Session | None = None
+        self._waits = False
         self._images: PolicyImages | None = None
         self._link: RobotLink | None = None
         self._state: RobotState | None = None
@@ -137,7 +134,7 @@ class PolicyNode(ManagedNode):
             ConfigError: the run folder of a learner holds a run already, or a setting is wrong.
         """
         task = load_task(self.config.task)
-        learning = LearningSession(self.learn_config, task, self.config.seed) if self.learn_config.learner else None
+        learning = open_session(self.learn_config, task, self.config.seed) if self.learn_config.learner else None
         runner_config = RunnerConfig(
             episodes=self.config.episodes,
             acting_limit_s=60.0 * self.learn_config.minutes if learning is not None else 0.0,
@@ -157,7 +154,7 @@ class PolicyNode(ManagedNode):
             self._runner = EpisodeRunner(
                 task, learning.policy, learning.seed, runner_config, before.episodes, before.acted_s
             )
-            self._runner.ready = learning.run.saved
+            self._runner.ready = learning.ready
         self._learning = learning
         self._open_topics(task)
 
@@ -174,7 +171,7 @@ class PolicyNode(ManagedNode):
             self._release()
         self._waiting_since_s = None
         if self._learning is not None:
-            self._learning.run.wait()
+            self._learning.close()
         if self.config.report_path and self._step_time.count:
             self._write_report()
 
@@ -367,11 +364,20 @@ class PolicyNode(ManagedNode):
         if self._learning is None or now_s - self._figures_s < FIGURES_PERIOD_S:
             return
         self._figures_s = now_s
+        self._tell_of_learner(self._learning)
         name = f"{self.get_fully_qualified_name()}: learning"
         summary = f"episode {self._runner.episode}" if self._runner is not None else ""
         figures = self._learning.figures() | {"lateness_p99_ms": 1e3 * self._lateness.percentile(0.99)}
         stamp = self.get_clock().now().to_msg()
         self._figures.publish(diagnostics_message(stamp, name, "ok", summary, figures, self.config.task))
+
+    def _tell_of_learner(self, learning: Session) -> None:
+        for note in learning.notes():
+            self.get_logger().info(note)
+        if bool(learning.waits_for) != self._waits:
+            self._waits = bool(learning.waits_for)
+            text = f"no episode begins: waiting for {learning.waits_for}" if self._waits else "the learner is there"
+            self.get_logger().info(text)
 
     def _interrupt(self, runner: EpisodeRunner, reason: str, now_s: float) -> None:
         self.get_logger().error(f"episode interrupted: {reason}")
@@ -458,35 +464,6 @@ class _Guard:
             self._node.get_logger().error("".join(traceback.format_exception(kind, error, trace)))
         self._node.broken(error, self._runner)
         return True
-
-
-def load_task(name: str) -> Task:
-    """The task called `name`, or an instance of the class named by "module:Class".
-
-    Raises:
-        UnknownNameError: no such task.
-    """
-    if ":" not in name:
-        return open_task(name)
-    task: Any = load_object(name)
-    loaded: Task = task()
-    return loaded
-
-
-def policy_for(name: str, task: Task) -> Policy:
-    """The policy called `name`: "scripted", an ONNX file, or a checkpoint folder.
-
-    Raises:
-        ConfigError: the task has no scripted policy.
-        CheckpointError: the file or folder cannot be read.
-        ContractMismatchError: the policy was trained for something else.
-    """
-    if name == "scripted":
-        scripted = task.scripted()
-        if scripted is None:
-            raise ConfigError(f"task {task.name} has no scripted policy; give a checkpoint folder or an ONNX file")
-        return scripted
-    return open_policy(Path(name), contract_of(task))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
