@@ -97,6 +97,31 @@ def test_a_robot_quicker_than_the_recorded_one_is_held_back():
     assert result.max_rad < 0.8 * ahead
 
 
+def with_a_hole():
+    """0.3 rad/s; the recorder saw nothing for half a second, in most of which the robot stood."""
+    fine_s = np.arange(0.0, 3.2, 1e-3)
+    speed = 0.3 * np.clip(fine_s / 0.1, 0.0, 1.0) * (fine_s < 2.6) * ((fine_s < 1.05) | (fine_s > 1.4))
+    time_s = np.arange(91) / FPS
+    seen = np.maximum.accumulate(np.where((time_s < 1.0) | (time_s > 1.5), np.arange(91), 0))
+    moved = np.interp(time_s, fine_s, np.cumsum(speed) * 1e-3)[seen]
+    values = np.array(SPEC.default_position) + moved[:, None] * np.array([1.0, 1.0, 1.0, 0.5, 1.0, 1.0])
+    return {ACTION: values, STATE: values, CAPTURE_TIME: time_s[seen]}
+
+
+def test_where_the_recording_has_a_hole_the_robot_arrives_at_its_end_in_time():
+    motion = recorded_motion(with_a_hole(), FEATURES, FPS, SPEC)
+    assert np.max(np.diff(motion.time_s)) > 0.5
+    result = run(motion)[0].result()
+    assert result.complete
+    assert result.max_rad < 0.006, "a velocity that goes on across the hole makes 0.04 rad"
+
+
+def test_an_episode_of_one_measurement_is_refused():
+    still = {name: np.repeat(values[:1], 30, axis=0) for name, values in episode().items()}
+    with pytest.raises(ConfigError, match="1 different measurements"):
+        recorded_motion(still, FEATURES, FPS, SPEC)
+
+
 def test_a_hole_in_the_measurements_is_not_judged():
     replay, _, _ = run(recorded_motion(episode(), FEATURES, FPS, SPEC))
     whole = replay.result()
