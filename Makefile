@@ -26,6 +26,7 @@ check: system-test environment-test  ## lint, formatting, types and import order
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/basedpyright
 	$(BIN)/lint-imports
 
 clean:  ## remove the environment, caches and run folders' leftovers

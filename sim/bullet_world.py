@@ -28,6 +28,7 @@ from scipy.spatial.transform import Rotation
 
 from hardware.arrays import FloatArray
 from hardware.errors import ConfigError, MissingExtraError
+from sim.foreign_model import friction_on_ground, require_expressible, scalar_joints
 from sim.urdf import Placed, anchor, frame_of, link_name, shape_of, urdf_of
 
 _FRICTION_RESOLUTION_NM = 1e-6
@@ -81,7 +82,8 @@ class BulletWorld:
         self._p = bullet()
         self.model, self.time_s = model, 0.0
         self._client = -1
-        _require_supported(model)
+        require_expressible(model, "pybullet")
+        _require_fixed_base(model)
         self._roots = [body for body in range(1, model.nbody) if int(model.body_parentid[body]) == 0]
         self.build()
 
@@ -102,7 +104,7 @@ class BulletWorld:
         for root in self._roots:
             if int(model.body_mocapid[root]) < 0:
                 self._tree(root, places)
-        self._order = [name for name in _scalar_joints(model) if name in places]
+        self._order = [name for name in scalar_joints(model) if name in places]
         self._body = places[self._order[0]][0] if self._order else -1
         # Columns of the model by joint of PyBullet, in PyBullet's own order, which its dynamics use.
         self._order.sort(key=lambda name: places[name][1])
@@ -192,7 +194,7 @@ class BulletWorld:
         free = first >= 0 and int(model.jnt_type[first]) == _FREE
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "model.urdf"
-            fields = {"geom_friction": _friction(model)}
+            fields = {"geom_friction": friction_on_ground(model, model.geom_friction)}
             path.write_text(urdf_of(model, root, fields), encoding="utf-8")
             flags = p.URDF_USE_INERTIA_FROM_FILE | p.URDF_USE_SELF_COLLISION_EXCLUDE_PARENT
             body = p.loadURDF(str(path), useFixedBase=not free, flags=flags, physicsClientId=client)
@@ -332,39 +334,9 @@ def dry_friction(
     return (final - velocity) / step_s
 
 
-def _friction(model: mujoco.MjModel) -> FloatArray:
-    """Friction of every geom on the ground, (ngeom, 3): the larger one, unless the geom has priority."""
-    ground = np.flatnonzero((model.geom_bodyid == 0) & ((model.geom_contype | model.geom_conaffinity) != 0))
-    if not len(ground):
-        return model.geom_friction.copy()
-    own = model.geom_priority > model.geom_priority[ground].max()
-    return np.where(
-        own[:, None], model.geom_friction, np.maximum(model.geom_friction, model.geom_friction[ground].max(0))
-    )
-
-
-def _scalar_joints(model: mujoco.MjModel) -> list[str]:
-    """Names of the hinges and slides."""
-    names = (mujoco.mj_id2name(model, mujoco.mjtObj.mjOBJ_JOINT, joint) for joint in range(model.njnt))
-    return [str(name or f"joint_{joint}") for joint, name in enumerate(names) if int(model.jnt_type[joint]) != _FREE]
-
-
-def _require_supported(model: mujoco.MjModel) -> None:
-    """Raise ConfigError for what this engine cannot do."""
-    roots = {int(model.body_rootid[model.jnt_bodyid[j]]) for j in range(model.njnt) if int(model.jnt_type[j]) != _FREE}
-    if len(roots) > 1:
-        raise ConfigError("the engine 'pybullet' simulates one robot; this model has several trees with joints")
-    for root in roots:
+def _require_fixed_base(model: mujoco.MjModel) -> None:
+    for joint in range(model.njnt):
+        root = int(model.body_rootid[model.jnt_bodyid[joint]])
         first = int(model.body_jntadr[root])
-        if first >= 0 and int(model.jnt_type[first]) == _FREE:
+        if int(model.jnt_type[joint]) != _FREE and first >= 0 and int(model.jnt_type[first]) == _FREE:
             raise ConfigError("the engine 'pybullet' has no robots with a floating base; use mujoco")
-    for body in np.flatnonzero(model.body_mocapid >= 0):
-        below = model.geom_bodyid == body
-        if (model.geom_contype[below] | model.geom_conaffinity[below]).any():
-            raise ConfigError(f"the engine 'pybullet' cannot move the mocap body '{link_name(model, int(body))}'")
-    if (model.actuator_trntype != int(mujoco.mjtTrn.mjTRN_JOINT)).any():
-        raise ConfigError(
-            "the engine 'pybullet' has no Cartesian impedance control, only actuators on joints; use mujoco"
-        )
-    if model.npair:
-        raise ConfigError("the engine 'pybullet' has no explicit contact pairs; give the geoms a contype instead")

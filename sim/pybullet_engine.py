@@ -20,10 +20,21 @@ from hardware.spec import RobotSpec
 from sim.bullet_world import BulletWorld, dry_friction
 from sim.delay_history import with_latency
 from sim.dynamics_table import DynamicsTable, field_of
+from sim.expanded_fields import ExpandedFields
+from sim.foreign_model import uniform_gravcomp
 from sim.model_binding import ModelBinding, bind_model
 from sim.urdf import Placed, frame_of
 
-_REBUILT = ("body_mass", "body_inertia", "body_ipos", "geom_friction", "opt.gravity")
+_REBUILT = (
+    "body_mass",
+    "body_inertia",
+    "body_ipos",
+    "body_pos",
+    "geom_size",
+    "geom_pos",
+    "geom_friction",
+    "opt.gravity",
+)
 """Fields that PyBullet takes only when a body is made."""
 _IMPLICIT = (int(mujoco.mjtIntegrator.mjINT_IMPLICIT), int(mujoco.mjtIntegrator.mjINT_IMPLICITFAST))
 
@@ -63,8 +74,8 @@ class PybulletEngine:
         self.model = with_latency(model, timestep_s, latency_max_s)
         self.timestep_s = float(self.model.opt.timestep)
         self._binding = bind_model(spec, self.model)
-        self._fields = _Fields(self.model, count)
-        # The table needs of a batch only what `_Fields` has.
+        self._fields = ExpandedFields(self.model, count)
+        # The table needs of a batch only what `ExpandedFields` has.
         self._dynamics = DynamicsTable(spec, self.model, cast(Batch, self._fields), latency_max_s)
         self._simulations = [_Simulation(spec, copy.copy(self.model), self._binding) for _ in range(count)]
         self._base = frame_of(self._binding.base_position, self._binding.base_quaternion)
@@ -158,28 +169,6 @@ class PybulletEngine:
         return np.flatnonzero(rows) if rows.dtype == np.bool_ else rows.astype(np.intp)
 
 
-class _Fields:
-    """Fields of MjModel per simulation: what the dynamics table asks of a batch."""
-
-    def __init__(self, model: mujoco.MjModel, count: int) -> None:
-        self._model, self.nsim = model, count
-        self._arrays: dict[str, NDArray[Any]] = {}
-
-    def expand(self, field: str) -> NDArray[Any]:
-        """One row per simulation of a field, (count, ...)."""
-        if field not in self._arrays:
-            nominal = field_of(self._model, field)
-            self._arrays[field] = np.repeat(nominal[None], self.nsim, axis=0)
-        return self._arrays[field]
-
-    def set_const(self, ids: NDArray[np.intp] | None) -> None:
-        """Nothing: PyBullet derives what it needs when a body is made."""
-
-    def of(self, index: int) -> dict[str, NDArray[Any]]:
-        """The fields of one simulation."""
-        return {name: array[index] for name, array in self._arrays.items()}
-
-
 class _Simulation:
     """One simulation: the law of actuators and joints around a `BulletWorld`."""
 
@@ -191,7 +180,7 @@ class _Simulation:
         dof_of = {int(dof): place for place, dof in enumerate(self.world.dofs)}
         self._driven = self._own[binding.actuated]
         self._coupled = [(dof_of[joint.qvel], int(self._own[joint.joint]), joint) for joint in binding.coupled]
-        self._gravcomp = _uniform_gravcomp(model, [int(model.dof_bodyid[dof]) for dof in self.world.dofs])
+        self._gravcomp = uniform_gravcomp(model, [int(model.dof_bodyid[dof]) for dof in self.world.dofs], "pybullet")
         self.effort = np.zeros(len(spec.joints))
         self._sent: deque[FloatArray] = deque()
         self._load()
@@ -313,15 +302,3 @@ def _write(model: mujoco.MjModel, name: str, value: NDArray[Any]) -> None:
         setattr(target, last, float(value))
     else:
         getattr(target, last)[:] = value
-
-
-def _uniform_gravcomp(model: mujoco.MjModel, bodies: list[int]) -> float:
-    """Share of gravity that the moving bodies have compensated.
-
-    Raises:
-        ConfigError: they differ.
-    """
-    shares = {float(model.body_gravcomp[body]) for body in bodies}
-    if len(shares) > 1:
-        raise ConfigError("the engine 'pybullet' needs the same gravcomp on every moving body of the robot")
-    return shares.pop() if shares else 0.0

@@ -78,6 +78,19 @@ def urdf_of(model: mujoco.MjModel, root: int, fields: Fields | None = None) -> s
     return ElementTree.tostring(writer.robot, encoding="unicode")
 
 
+def urdf_of_world(model: mujoco.MjModel) -> str:
+    """The geoms of the world itself that can be touched, without planes, as URDF of one link.
+
+    Raises:
+        ConfigError: a shape that URDF has not.
+    """
+    values = {name: getattr(model, name) for name in ("body_mass", "body_inertia", "body_ipos", "geom_friction")}
+    writer = _Writer(model, values)
+    link = ElementTree.SubElement(writer.robot, "link", name=link_name(model, 0))
+    writer.collisions(link, 0)
+    return ElementTree.tostring(writer.robot, encoding="unicode")
+
+
 def link_name(model: mujoco.MjModel, body: int) -> str:
     """Name of the link of a body."""
     return str(mujoco.mj_id2name(model, mujoco.mjtObj.mjOBJ_BODY, body) or f"body_{body}")
@@ -166,9 +179,16 @@ class _Writer:
             float(values["body_mass"][body]),
             values["body_inertia"][body],
         )
-        friction = 0.0
+        self.collisions(link, body)
+
+    def collisions(self, link: ElementTree.Element, body: int) -> None:
+        """The shapes of a body that can be touched, in the order of the model's geoms; planes of the world are none."""
+        model, values = self._model, self._values
+        shift, friction = Placed(-anchor(model, body), Rotation.identity()), 0.0
         for geom in np.flatnonzero(model.geom_bodyid == body):
             if not (model.geom_contype[geom] or model.geom_conaffinity[geom]):
+                continue
+            if body == 0 and int(model.geom_type[geom]) == int(mujoco.mjtGeom.mjGEOM_PLANE):
                 continue
             shape, size = shape_of(model, int(geom)), model.geom_size[geom]
             collision = ElementTree.SubElement(link, "collision")

@@ -1,0 +1,10 @@
+"""Isaac Gym, thousands of simulations on an NVIDIA GPU."""
+
+from __future__ import annotations
+
+from sim.engine import EngineEntry
+
+ENGINE = EngineEntry(
+    engine="sim.isaacgym_engine:IsaacGymEngine",
+    summary="Isaac Gym on an NVIDIA GPU, in NVIDIA's own Python (ROBOSTACK_ISAACGYM_PYTHON)",
+)
