@@ -2,12 +2,14 @@
 
 Names of one object set a value in SI units: `link:<body>/mass`, `joint:<joint>/damping`. Names of a kind multiply what
 all its objects have: `joint/damping` = 1.2 means 20 % more everywhere; `actuator/latency` is a value [s] for all
-actuators, and what there is only one of (`world/gravity`, `medium/viscosity`) a value too. To add one, add a row.
+actuators, and what there is only one of (`world/gravity`, `medium/viscosity`) a value too. Equal objects can share a
+value: `link:thigh+thigh_left/length`. To add one, add a row.
 """
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from operator import attrgetter
@@ -19,8 +21,10 @@ from mujoco.batch import Batch
 from numpy.typing import NDArray
 
 from hardware.arrays import Array, FloatArray
-from hardware.errors import LimitViolationError, UnknownNameError
+from hardware.errors import ConfigError, LimitViolationError, UnknownNameError
 from hardware.spec import RobotSpec
+from sim.link_length import FIELDS as LENGTH_FIELDS
+from sim.link_length import LinkLengths
 from sim.model_binding import bind_model, names_of
 
 Objects = Literal["body", "dof", "actuator", "geom", "pair", "option"]
@@ -103,6 +107,8 @@ ROWS: tuple[Row, ...] = (
     *_joint_rows("frictionloss", "N m", "dof_frictionloss", set_const=False),
     # Of a thin uniform rod along z that begins at its body's origin: its middle moves, the inertia about it grows.
     Row("link", "half_length", True, "m", _ROD, set_const=True, low_allowed=False),
+    # Of a link of one capsule: distance between the centres of its ends. What it changes is in sim.link_length.
+    Row("link", "length", True, "m", (), set_const=True, low_allowed=False),
     Row("world", "gravity", False, "m/s^2", (Write("opt.gravity", "option", 2, scale=True),), set_const=False),
     Row("medium", "viscosity", False, "Pa s", (Write("opt.viscosity", "option"),), set_const=False),
     Row("actuator", "latency", False, "s", (Write("actuator_delay", "actuator"),), set_const=False),
@@ -143,6 +149,11 @@ def targets(spec: RobotSpec, model: mujoco.MjModel) -> dict[str, Target]:
     bodies = names_of(model, mujoco.mjtObj.mjOBJ_BODY, model.nbody)
     found: dict[str, Target] = {}
     for row in ROWS:
+        if not row.writes:
+            for body, link in LinkLengths(model).links.items():
+                at: dict[Objects, NDArray[np.intp]] = {"body": np.array([body], dtype=np.intp)}
+                found[f"{row.kind}:{model.body(body).name}/{row.quantity}"] = Target(row, at, link.length)
+            continue
         field = field_of(model, row.writes[0].field)
         if not row.each:
             if row.writes[0].objects == "option":
@@ -156,6 +167,31 @@ def targets(spec: RobotSpec, model: mujoco.MjModel) -> dict[str, Target]:
             value = field[index] if row.writes[0].column is None else field[index, row.writes[0].column]
             found[f"{row.kind}:{name}/{row.quantity}"] = Target(row, single, float(value))
     return found
+
+
+def find_target(known: Mapping[str, Target], name: str) -> Target:
+    """The parameter called `name`; objects that share a value are joined by "+" ("link:thigh+thigh_left/mass").
+
+    Args:
+        known: what `targets` found.
+        name: of the parameter.
+
+    Raises:
+        UnknownNameError: the model has no such parameter.
+        ConfigError: the objects that share it differ in its nominal value.
+    """
+    shared = re.fullmatch(r"(\w+):(.+\+.+)/(\w+)", name)
+    if name in known or shared is None:
+        if name not in known:
+            raise UnknownNameError("dynamics parameter", name, known)
+        return known[name]
+    parts = [find_target(known, f"{shared[1]}:{each}/{shared[3]}") for each in shared[2].split("+")]
+    nominal = parts[0].nominal
+    if any(not math.isclose(part.nominal, nominal, rel_tol=1e-9) for part in parts):
+        raise ConfigError(f"dynamics parameter '{name}': its objects have different nominal values; name each alone")
+    kinds = parts[0].indices
+    indices = {kind: np.concatenate([part.indices[kind] for part in parts]) for kind in kinds}
+    return Target(parts[0].row, indices, nominal)
 
 
 class DynamicsTable:
@@ -173,7 +209,7 @@ class DynamicsTable:
 
     def __init__(self, spec: RobotSpec, model: mujoco.MjModel, batch: Batch, latency_max_s: float) -> None:
         self._model, self._batch, self._latency_max_s = model, batch, latency_max_s
-        self._targets = targets(spec, model)
+        self._targets, self._lengths = targets(spec, model), LinkLengths(model)
         self._values: dict[str, FloatArray] = {}
 
     def nominal(self, name: str) -> float:
@@ -200,29 +236,34 @@ class DynamicsTable:
             if name not in self._values:
                 self._values[name] = np.full(self._batch.nsim, self._targets[name].nominal)
             self._values[name][rows] = value
-        for field in {write.field for name in values for write in self._targets[name].row.writes}:
-            self._compose(field, rows)
+        fields = {write.field for name in values for write in self._targets[name].row.writes}
+        lengths = [name for name in self._values if self._targets[name].row.quantity == "length"]
+        stretched = any(name in lengths for name in values) or bool(lengths and fields.intersection(LENGTH_FIELDS))
+        fields |= set(LENGTH_FIELDS) if stretched else set()
+        fresh = {field: self._composed(field, rows) for field in fields if field_of(self._model, field).size}
+        if stretched:
+            bodies = [(int(body), name) for name in lengths for body in self._targets[name].indices["body"]]
+            self._lengths.stretch(fresh, [(body, self._values[name][rows]) for body, name in bodies])
+        for field, array in fresh.items():
+            self._batch.expand(field)[rows] = array
         if any(self._targets[name].row.set_const for name in values):
             self._batch.set_const(ids)
 
-    def _compose(self, field: str, rows: slice | NDArray[np.intp]) -> None:
-        """Write one field from its nominal values and every parameter that has a say in it."""
+    def _composed(self, field: str, rows: slice | NDArray[np.intp]) -> NDArray[Any]:
+        """One field from its nominal values and every parameter but lengths that has a say in it, (k, ...)."""
         nominal = field_of(self._model, field)
-        if not nominal.size:
-            return
-        array = self._batch.expand(field)
-        fresh = np.broadcast_to(nominal, array[rows].shape).astype(nominal.dtype)
+        fresh = np.broadcast_to(nominal, self._batch.expand(field)[rows].shape).astype(nominal.dtype)
         for name in sorted(self._values, key=lambda known: not self._targets[known].row.each):
             target, value = self._targets[name], self._values[name][rows]
             for write in target.row.writes:
                 indices = target.indices.get(write.objects)
                 if write.field == field and indices is not None:
                     _apply(fresh, write, indices, (value / target.nominal) ** write.power if write.scale else value)
-        array[rows] = fresh
+        return fresh
 
     def _target(self, name: str) -> Target:
         if name not in self._targets:
-            raise UnknownNameError("dynamics parameter", name, self._targets)
+            self._targets[name] = find_target(self._targets, name)
         return self._targets[name]
 
     def _require_physical(self, name: str, row: Row, value: Array) -> None:

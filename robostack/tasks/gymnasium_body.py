@@ -21,7 +21,7 @@ from hardware.spec import RobotSpec
 from robostack.tasks.task import Episode, Outcome, Start, Task, Term
 from sim.bodies.gymnasium_assets import gymnasium_model
 from sim.dynamics import DynamicsParameter
-from sim.dynamics_table import targets
+from sim.dynamics_table import find_target, targets
 
 EPISODE_STEPS = 1000
 SUCCESS_STEPS = 500
@@ -164,7 +164,8 @@ def around_nominal(spec: RobotSpec, model: Path, names: Sequence[str], share: fl
     known = targets(spec, mujoco.MjModel.from_xml_path(str(model)))
     found = []
     for name in names:
-        nominal = known[name].nominal
+        target = find_target(known, name)
+        nominal = target.nominal
         low, high = nominal * (1.0 - share), nominal * (1.0 + share)
-        found.append(DynamicsParameter(name, known[name].row.unit, nominal, low, high))
+        found.append(DynamicsParameter(name, target.row.unit, nominal, low, high))
     return tuple(found)

@@ -1,4 +1,4 @@
-"""Gymnasium's Swimmer-v5: swim forwards; three masses and the viscosity of the medium unknown."""
+"""Gymnasium's Swimmer-v5: swim forwards; three masses, three lengths and the viscosity of the medium unknown."""
 
 from __future__ import annotations
 
@@ -15,14 +15,12 @@ RULES = BodyRules(
     reset_noise=0.1,
     success_return=112.0,
 )
-PARAMETERS = (*(f"link:{name}/mass" for name in ("torso", "mid", "back")), "medium/viscosity")
+LINKS = ("torso", "mid", "back")
+PARAMETERS = (*(f"link:{name}/mass" for name in LINKS), *(f"link:{name}/length" for name in LINKS), "medium/viscosity")
 
 
 class SwimmerTask(GymnasiumBody):
-    """The swimmer; every parameter within 25 % of its nominal value.
-
-    DORAEMON also varies three lengths of links, which changes shapes; here they stay.
-    """
+    """The swimmer; every parameter within 25 % of its nominal value."""
 
     def __init__(self) -> None:
         dynamics = around_nominal(SWIMMER, gymnasium_model(RULES.model), PARAMETERS, 0.25)

@@ -1,4 +1,4 @@
-"""Gymnasium's Walker2d-v5: walk and do not fall; seven masses and both feet's friction unknown."""
+"""Gymnasium's Walker2d-v5: walk and do not fall; seven masses, four lengths and both feet's friction unknown."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ RULES = BodyRules(
 LINKS = ("torso", "thigh", "leg", "foot", "thigh_left", "leg_left", "foot_left")
 PARAMETERS = (
     *(f"link:{name}/mass" for name in LINKS),
+    "link:torso/length",
+    *(f"link:{name}+{name}_left/length" for name in ("thigh", "leg", "foot")),
     "contact:foot_geom/friction",
     "contact:foot_left_geom/friction",
 )
@@ -30,7 +32,8 @@ PARAMETERS = (
 class Walker2dTask(GymnasiumBody):
     """The walker; every parameter within 75 % of its nominal value, DORAEMON's range.
 
-    DORAEMON also varies four lengths of links, which changes shapes; here they stay.
+    Both legs share their lengths. With other lengths the trunk stands higher or lower; heights are observed, and judged
+    healthy, relative to where it stands upright.
     """
 
     def __init__(self) -> None:

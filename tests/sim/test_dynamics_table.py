@@ -154,8 +154,10 @@ def test_a_parameter_equals_a_model_compiled_with_it(name: str, value: float, ed
 
 def test_every_kind_of_parameter_is_tested() -> None:
     tested = {(name.split("/")[0].split(":")[0], name.split("/")[1], ":" in name) for name, _, _ in CASES}
-    # The latency has its own tests below.
-    assert tested | {("actuator", "latency", False)} == {(row.kind, row.quantity, row.each) for row in ROWS}
+    # The latency has its own tests below, lengths are in test_link_length.py.
+    assert tested | {("actuator", "latency", False), ("link", "length", True)} == {
+        (row.kind, row.quantity, row.each) for row in ROWS
+    }
 
 
 def test_a_parameter_changes_the_motion_as_a_model_compiled_with_it() -> None:
