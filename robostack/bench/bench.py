@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from hardware.registry import Registry
 
@@ -28,8 +29,10 @@ class BenchEntry:
 
     summary: str
     """One line for `robostack list benches`."""
-    run: Callable[[bool], Measured]
-    """Called with `quick`: True runs a reduced form whose figures are no result."""
+    run: Callable[..., Measured]
+    """Called with `quick`: True runs a reduced form whose figures are no result; and with the options, if there are."""
+    options: type[Any] | None = None
+    """Options of its own on the command line: a frozen dataclass with defaults; its field docstrings are the help."""
     aims: Mapping[str, str] = field(default_factory=dict)
     """Figure -> the aim in words ("<= 1.5 x bare_lateness_p99_ms")."""
 

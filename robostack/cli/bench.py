@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import shlex
 import sys
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from robostack.cli.output import console, print_json_line, print_next, print_tab
 
 @dataclass(frozen=True)
 class BenchOptions:
-    """Run one benchmark; `robostack list benches` names them."""
+    """Run one benchmark; `robostack list benches` names them. Some have options of their own: bench NAME --help."""
 
     name: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME")]
     """Name of the benchmark."""
@@ -46,11 +47,10 @@ def report(name: str, entry: BenchEntry, measured: Measured, quick: bool, comman
 
 def main(arguments: list[str]) -> int:
     """Run the verb; 0 when the benchmark ran, whatever it found."""
-    options = parse_options(BenchOptions, "bench", arguments)
-    entry = BENCHES.load(options.name)
+    options, entry, own = _parsed(arguments)
     console().print(f"bench {options.name}{' (quick)' if options.quick else ''}: {entry.summary}", markup=False)
     with contextlib.redirect_stdout(sys.stderr):  # whatever a benchmark prints, the result stays the last line
-        measured = entry.run(options.quick)
+        measured = entry.run(options.quick, *own)
     found = report(options.name, entry, measured, options.quick, ["robostack", "bench", *arguments])
     rows = [(key, f"{value:.6g}", entry.aims.get(key, "")) for key, value in found["figures"].items()]
     print_table(("figure", "value", "aim"), rows, stderr=options.json)
@@ -62,6 +62,24 @@ def main(arguments: list[str]) -> int:
     if options.json:
         print_json_line(found)
     return 0
+
+
+def _parsed(arguments: list[str]) -> tuple[BenchOptions, BenchEntry, tuple[Any, ...]]:
+    """The verb's options, the benchmark they name, and the benchmark's own options where it has any."""
+    name = next((argument for argument in arguments if not argument.startswith("-")), "")
+    entry = BENCHES.load(name) if name else None
+    if entry is None or entry.options is None:
+        options = parse_options(BenchOptions, "bench", arguments)
+        return options, entry or BENCHES.load(options.name), ()
+    flat = tyro.conf.OmitArgPrefixes
+    both = dataclasses.make_dataclass(
+        "BothOptions",
+        [("verb", flat[BenchOptions]), ("own", flat[entry.options])],
+        namespace={"__doc__": entry.summary},
+        frozen=True,
+    )
+    parsed: Any = parse_options(both, "bench", arguments)
+    return parsed.verb, entry, (parsed.own,)
 
 
 COMMAND = Command(summary="Run a benchmark and compare its figures with their aims", main=main)

@@ -63,7 +63,12 @@ def test_swinging_up_earns_by_height_and_succeeds_after_two_seconds_up():
         float(task.judge(np.zeros(1), RobotState(0.0, position, np.zeros(2)), {"held_steps": np.array(0.0)})[0].reward)
         for position in (hanging, level, up)
     ]
-    np.testing.assert_allclose(rewards, [-0.1, 4.9, 9.9])
+    np.testing.assert_allclose(rewards, [-0.01, 0.49, 0.99])
+    moving = RobotState(0.0, up, np.array([5.0, 0.0]))
+    assert float(task.judge(np.zeros(1), moving, {"held_steps": np.array(0.0)})[0].reward) == pytest.approx(0.74)
+    beyond = RobotState(0.0, np.array([0.0, 2.5]), np.zeros(2))
+    outcome, _ = task.judge(np.zeros(1), beyond, {"held_steps": np.array(0.0)})
+    assert bool(outcome.terminated) and float(outcome.reward) == pytest.approx(1.0 - 0.0625 - 10.0)
     outcome, after = task.judge(np.zeros(1), RobotState(0.0, up, np.zeros(2)), {"held_steps": np.array(98.0)})
     assert not bool(outcome.success)
     assert bool(task.judge(np.zeros(1), RobotState(0.0, up, np.zeros(2)), after)[0].success)

@@ -1,0 +1,132 @@
+"""What `robostack bench transfer` trains: tasks, budgets, and each method's settings."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from hardware.errors import UnknownNameError
+
+METHODS = ("none", "uniform", "autodr", "lsdr", "doraemon")
+"""Ways to draw the dynamics in training, in the order of the tables."""
+DISTRIBUTIONS: Mapping[str, str] = {method: method for method in METHODS} | {"none": "fixed"}
+"""Registry name of each method's distribution."""
+HISTORY = 6
+"""Observations of the actor: the current one and five before it, with five actions (DORAEMON's published code)."""
+
+
+@dataclass(frozen=True)
+class Course:
+    """Training on one task, the same for every method but for how the dynamics are drawn."""
+
+    key: str
+    """Short name, also of the folder of the results."""
+    task: str
+    """Registry name of the task."""
+    steps: int
+    """Environment steps of one run."""
+    block: int
+    """Steps between updates of the distribution; each is followed by an evaluation."""
+    seeds: tuple[int, ...]
+    """One run of each method per seed."""
+    learner: str = "sac"
+    """Registry name of the learner."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """Settings of the learner."""
+    distributions: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Settings of the distribution by method."""
+    lsdr_episodes: int = 20
+    """Episodes that LSDR judges its distribution by before each update; their steps count among `steps`."""
+    simulations: int = 10
+    """Simulations stepped together."""
+    evaluate_episodes: int = 100
+    """Episodes of each evaluation on the whole range; they choose the best policy and do not count among `steps`."""
+    final_episodes: int = 500
+    """Further episodes, the same for all policies, that the last and the best policy are judged by."""
+    published: bool = False
+    """Whether budget and settings are those of the publication."""
+
+
+_COMMON: dict[str, Any] = {"hidden": [128, 128], "updates_per_step": 0.2}
+"""Two layers of 128 for actor and critics, 0.2 gradient steps per environment step (DORAEMON's published code)."""
+
+
+def _rates(rate: float) -> dict[str, float]:
+    names = ("actor_learning_rate", "critic_learning_rate", "temperature_learning_rate")
+    return dict.fromkeys(names, rate)
+
+
+SWINGUP = Course(
+    key="swingup",
+    task="cartpole-swingup",
+    steps=400_000,
+    block=20_000,
+    seeds=(0, 1, 2),
+    settings={**_COMMON, **_rates(5e-4), "batch_size": 128},
+    distributions={
+        "autodr": {"low_return": 2000.0, "high_return": 3000.0, "step": 0.05, "episodes": 10},
+        "lsdr": {"weight": 1000.0, "step_divergence": 0.1},
+        "doraemon": {"step_divergence": 0.1},
+    },
+)
+"""Swing-up; settings in `docs/results/transfer.md`."""
+
+COURSES: Mapping[str, Course] = {course.key: course for course in (SWINGUP,)}
+"""Reduced budgets, by key."""
+_PUBLISHED: Mapping[str, tuple[int, float, float]] = {
+    "swingup": (2_500_000, 5e-4, 0.1),
+    "hopper": (15_000_000, 5e-4, 0.005),
+    "panda-push": (5_000_000, 1e-3, 0.1),
+}
+"""Steps, learning rate and DORAEMON's largest divergence per update, as published; one update per 100,000 steps."""
+
+
+def course_of(key: str, published: bool = False) -> Course:
+    """The course called `key`, with a reduced budget or the published one.
+
+    Raises:
+        UnknownNameError: there is none.
+    """
+    if key not in COURSES:
+        raise UnknownNameError("task of bench transfer", key, COURSES)
+    course = COURSES[key]
+    if not published:
+        return course
+    steps, rate, divergence = _PUBLISHED[key]
+    distributions = {method: dict(course.distributions.get(method, {})) for method in METHODS}
+    distributions["doraemon"]["step_divergence"] = divergence
+    return dataclasses.replace(
+        course,
+        steps=steps,
+        block=100_000,
+        seeds=tuple(range(10)),
+        settings={**course.settings, **_COMMON, **_rates(rate), "batch_size": 256, "critic_activation": "tanh"},
+        distributions=distributions,
+        lsdr_episodes=100,
+        simulations=5,
+        published=True,
+    )
+
+
+def identity(course: Course, method: str, seed: int) -> dict[str, Any]:
+    """What tells one run from all others, as JSON holds it."""
+    settings = {
+        name: value
+        for name, value in dataclasses.asdict(course).items()
+        if name not in ("key", "seeds", "distributions", "lsdr_episodes", "final_episodes")
+    }
+    own = {"method": method, "seed": seed, "distribution": dict(course.distributions.get(method, {}))}
+    if method == "lsdr":
+        own["lsdr_episodes"] = course.lsdr_episodes
+    found: dict[str, Any] = json.loads(json.dumps({**settings, **own}))
+    return found
+
+
+def run_name(course: Course, method: str, seed: int) -> str:
+    """Name of the folder of a run; other settings, another folder."""
+    text = json.dumps(identity(course, method, seed), sort_keys=True)
+    return f"{method}-{seed}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"

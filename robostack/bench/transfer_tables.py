@@ -1,0 +1,105 @@
+"""Writes what `bench transfer` has found into `docs/results/transfer.md`: `python -m robostack.bench.transfer_tables`.
+
+The page has a pair of comments `<!-- results: KEY -->` and `<!-- end -->` for each task; what is between them is
+replaced, the rest of the page is kept.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from hardware.errors import ConfigError
+from robostack.bench.avg_learning import finished
+from robostack.bench.transfer import RESULTS, by_method, interval
+from robostack.bench.transfer_courses import METHODS, Course, course_of, identity
+from robostack.files import write_text
+from robostack.statistics import wilson_interval
+
+PAGE = Path("docs/results/transfer.md")
+NAMES: Mapping[str, str] = {
+    "none": "none: nominal dynamics",
+    "uniform": "uniform on the whole range",
+    "autodr": "AutoDR",
+    "lsdr": "LSDR",
+    "doraemon": "DORAEMON",
+}
+HEAD = (
+    "| method | best policy: success [%] | last policy: success [%] | each seed: best / last [%] | final entropy [nat] "
+    "| steps per CPU-second |",
+    "|---|---|---|---|---|---|",
+)
+
+
+def belonging(lines: Iterable[Mapping[str, Any]], course: Course) -> list[Mapping[str, Any]]:
+    """The results that were made with the course's settings, whatever their seeds; the newest of each run."""
+    found: dict[tuple[str, int], Mapping[str, Any]] = {}
+    for line in lines:
+        method, seed = str(line["method"]), int(line["seed"])
+        if identity(course, method, seed).items() <= line.items():
+            found[method, seed] = line
+    return [found[key] for key in sorted(found, key=lambda key: (METHODS.index(key[0]), key[1]))]
+
+
+def table(lines: Iterable[Mapping[str, Any]]) -> str:
+    """One row per method."""
+    rows = list(HEAD)
+    for method, group in by_method(lines).items():
+        seeds = ", ".join(f"{percent(line['best'])} / {percent(line['final'])}" for line in group)
+        entropies = [line["entropy"] for line in group]
+        entropy = "a point" if None in entropies else f"{sum(entropies) / len(entropies):.2f}"
+        speed = sum(line["steps"] / line["cpu_s"] for line in group) / len(group)
+        cells = [NAMES[method], _rate(group, "best"), _rate(group, "final"), seeds, entropy, f"{speed:,.0f}"]
+        rows.append(f"| {' | '.join(cells)} |")
+    return "\n".join(rows)
+
+
+def percent(judged: Mapping[str, Any]) -> str:
+    """Success of one policy in per cent."""
+    return f"{100.0 * judged['success']:.0f}"
+
+
+def _rate(group: list[Mapping[str, Any]], which: str) -> str:
+    """Success with its 95 % interval, which ends at 0 and 100 %."""
+    mean, half = interval(group, which)
+    low, high = max(0.0, mean - half), min(1.0, mean + half)
+    if len(group) == 1:
+        low, high = wilson_interval(int(group[0][which]["successes"]), int(group[0][which]["episodes"]))
+    return f"{100.0 * mean:.1f} ({100.0 * low:.0f} to {100.0 * high:.0f})"
+
+
+def section(key: str, folder: Path = RESULTS) -> str:
+    """The table of a task and what belongs to it."""
+    course = course_of(key)
+    lines = belonging(finished(folder / key / "results.jsonl"), course)
+    if not lines:
+        return f"No run has finished yet: `robostack bench transfer --task {key}`."
+    count, seeds = len(lines), len({line["seed"] for line in lines})
+    wanted = len(METHODS) * len(course.seeds)
+    hours = sum(line["cpu_s"] for line in lines) / 3600.0
+    said = (
+        f"{count} of {wanted} runs, {seeds} seed(s); {course.steps:,} steps per run, an update of the distribution "
+        f"every {course.block:,}; {course.final_episodes} episodes per policy; {hours:.1f} CPU-hours together."
+    )
+    return f"{said}\n\n{table(lines)}"
+
+
+def fill(page: str, folder: Path = RESULTS) -> str:
+    """The page with its tables made anew.
+
+    Raises:
+        ConfigError: it has no place for a table.
+    """
+    pattern = re.compile(r"(<!-- results: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
+    filled, count = pattern.subn(lambda found: f"{found[1]}{section(found[2], folder)}\n{found[3]}", page)
+    if not count:
+        raise ConfigError("the page has no place for results: <!-- results: swingup --> and <!-- end -->")
+    return filled
+
+
+if __name__ == "__main__":
+    path = Path(sys.argv[1]) if len(sys.argv) > 1 else PAGE
+    write_text(path, fill(path.read_text(encoding="utf-8")))
