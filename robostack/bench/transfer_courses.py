@@ -41,7 +41,7 @@ class Course:
     """Settings of the distribution by method."""
     lsdr_episodes: int = 20
     """Episodes that LSDR judges its distribution by before each update; their steps count among `steps`."""
-    simulations: int = 10
+    simulations: int = 5
     """Simulations stepped together."""
     evaluate_episodes: int = 100
     """Episodes of each evaluation on the whole range; they choose the best policy and do not count among `steps`."""

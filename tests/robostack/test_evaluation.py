@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from hardware.errors import ConfigError
-from robostack.evaluation import EpisodeResult, EvaluationResult, evaluate
+from robostack.evaluation import EpisodeResult, EvaluationResult, evaluate, evaluate_many
+from robostack.make import make_env
 from robostack.statistics import wilson_interval
 from robostack.tasks.ur5e_reach import Ur5eReach
 
@@ -67,3 +68,31 @@ def test_the_same_seed_gives_the_same_episodes(task):
 def test_nothing_to_evaluate(task):
     with pytest.raises(ConfigError):
         evaluate(task, Still(), episodes=0)
+
+
+def test_many_simulations_together_give_each_its_first_episodes():
+    """Short and long episodes count alike; what ends an episode is what a single simulation says too."""
+
+    def falling(observation):
+        return np.zeros((len(observation), 1))
+
+    env = make_env("cartpole", 4, seed=3)
+    result = evaluate_many(env, falling, 10)
+    assert len(result.episodes) == 12, "a multiple of the simulations"
+    for episode in result.episodes:
+        assert not episode.success and 0.1 < episode.duration_s < 9.0
+        assert episode.total_reward == pytest.approx(episode.duration_s / 0.02)
+        assert set(episode.dynamics) == {"world/gravity", "link:pole/half_length"}
+    assert len({episode.dynamics["world/gravity"] for episode in result.episodes}) == 12
+    with pytest.raises(ConfigError, match="at least one"):
+        evaluate_many(env, falling, 0)
+
+
+def test_many_simulations_know_their_final_errors(task):
+    env = make_env(task, 3, seed=2, randomize=False)
+    result = evaluate_many(env, lambda observation: np.zeros((3, 3)), 3)
+    alone = evaluate(task, Still(), episodes=3, seed=2, randomize=False)
+    for episode in (*result.episodes, *alone.episodes):
+        assert episode.duration_s == pytest.approx(4.0) and not episode.success and episode.dynamics is None
+        assert 90.0 < episode.final_error_mm < 600.0
+    assert np.ptp([episode.final_error_mm for episode in result.episodes]) > 1.0
