@@ -37,7 +37,7 @@ def lines(plan) -> list[dict]:
 def test_every_way_is_run_once_and_found_again(plan, lines, monkeypatch):
     assert [line["way"] for line in lines] == ["rl_alone", "rl", "bc"]
     assert all(line["trials"] == 2 and 0 <= line["successes"] <= 2 for line in lines)
-    alone, helped, cloned = lines
+    alone, helped, _ = lines
     assert (alone["corrected"], alone["corrections"]) == (0, 0)
     assert 0 < helped["corrected"] <= helped["steps"] == 30
     assert [point[0] for point in alone["curve"]] == [10, 20, 30] and alone["curve"][-1][-1] is not None
