@@ -11,7 +11,7 @@ import ast
 import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
@@ -61,6 +61,10 @@ class TrainOptions:
     """Continue the run in the folder."""
     start_from: Annotated[Path | None, tyro.conf.arg(name="from")] = None
     """Checkpoint or run of a batch learner (sac, rlpd) that avg takes over: its policy, values and statistics."""
+    demonstrations: Path | None = None
+    """Dataset that a learner with a replay for demonstrations (rlpd, sac) is given before its first step."""
+    corrector: Literal["none", "scripted"] = "none"
+    """Who takes over when nothing gets better, for the same learners: scripted, a simulated operator."""
     set: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = field(default=())
     """A setting of the learner, as name=value; may be given several times."""
     json: bool = False
@@ -91,6 +95,8 @@ def main(arguments: list[str]) -> int:
         checkpoint_every=options.checkpoint_every,
         settings=settings(options.set),
         start_from=options.start_from,
+        demonstrations=None if options.demonstrations is None else options.demonstrations.resolve(),
+        corrector=options.corrector,
     )
     last: list[Progress] = []
     with _Bar(config.steps) as bar:

@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
@@ -36,7 +36,9 @@ from robostack.learning.experience import Ended, Experience, SingleExperience, m
 from robostack.learning.hand_over import hand_over, hand_over_config
 from robostack.learning.learner import LEARNERS, Learner
 from robostack.learning.presets import recommended
+from robostack.learning.scripted_demonstrations import demonstrate
 from robostack.make import make_env
+from robostack.simulated_operator import SimulatedOperator
 from robostack.tasks.task import Task
 from robostack.tasks.with_history import open_task
 from sim.randomization.distribution import DISTRIBUTIONS, Distribution
@@ -75,6 +77,11 @@ class TrainConfig:
     distribution_episodes: int = 0
     """Episodes without exploration that it learns from, run before each update, whose steps count among `steps`; 0: it
     learns from the episodes of training. For learners that take batches."""
+    scripted_demonstrations: int = 0
+    """Episodes of the task's hand-written policy with the nominal dynamics that a learner with a replay for
+    demonstrations (rlpd, sac) is given before its first step; not counted among `steps`."""
+    episode_s: float = 0.0
+    """Time limit of an episode in training and its evaluations [s]; 0: the task's."""
     history: int = 1
     """Observations that the policy is given, the newest included, with the actions between them; 1: no memory."""
     simulations: int = 0
@@ -94,6 +101,11 @@ class TrainConfig:
     """Settings of the learner; those not named are the recommended ones for the task."""
     start_from: Path | None = None
     """Checkpoint or run of a batch learner (sac, rlpd) whose policy and values AVG starts with."""
+    demonstrations: Path | None = None
+    """Dataset that a learner with a replay for demonstrations (rlpd, sac) is given before its first step."""
+    corrector: Literal["none", "scripted"] = "none"
+    """Who takes over when nothing gets better, for the same learners in one simulation: "scripted", a simulated
+    operator who acts as the task's script."""
 
 
 @dataclass(frozen=True)
@@ -184,6 +196,7 @@ class _Run:
         self.folder = config.output_dir
         self.steps, self.episodes, self.spent_s, self.spent_cpu_s = 0, 0, 0.0, 0.0
         self.task = open_task(config.task, config.history)
+        self.task.episode_s = config.episode_s or self.task.episode_s
         self.schedule = _schedule(config, self.task)
         self.learner, self.experience = _open(
             config, self.task, None if self.schedule is None else self.schedule.distribution
@@ -193,6 +206,10 @@ class _Run:
         self.recent: deque[Ended] = deque(maxlen=WINDOW)
         self.evaluated: dict[str, Any] = {}
         self.dynamics_metrics: dict[str, float] = {}
+        if config.demonstrations is not None and not checkpoints(self.folder):
+            _show(self.learner, config.demonstrations, self.task)
+        if config.scripted_demonstrations and not checkpoints(self.folder):
+            demonstrate(self.learner, self.task, config.scripted_demonstrations, config.seed)
         self._restore()
         self._writer = _tensorboard(self.folder)
 
@@ -238,6 +255,8 @@ class _Run:
             self.steps += experience.count
             self.episodes += len(ended)
             self.recent.extend(ended)
+            if config.corrector != "none" and self.recent:
+                metrics["corrected_steps_per_episode"] = float(np.mean([ended.corrected for ended in self.recent]))
             if self.schedule is not None:
                 self._learn_dynamics(self.schedule, ended)
                 metrics |= self.dynamics_metrics
@@ -355,15 +374,34 @@ def _schedule(config: TrainConfig, task: Task) -> DynamicsSchedule | None:
     return DynamicsSchedule(distribution, config.distribution_every)
 
 
+def _show(learner: Any, dataset: Path, task: Task) -> None:
+    """Give a learner the demonstrations of a dataset."""
+    from robostack.learning.with_demonstrations import executed_demonstrations
+
+    _require_demos(learner)
+    for transition in executed_demonstrations(dataset, task).transitions():
+        learner.observe(transition)
+
+
+def _require_demos(learner: Any) -> None:
+    if not hasattr(learner, "demos"):
+        raise ConfigError("this learner learns from its own actions only; to be shown others', choose rlpd or sac")
+
+
 def _open(config: TrainConfig, task: Task, distribution: Distribution | None) -> tuple[Learner, Experience]:
     """The run's learner, and where its steps come from."""
     entry = LEARNERS.load(config.learner)
-    count = config.simulations or entry.simulations
+    count = config.simulations or (1 if config.corrector != "none" else entry.simulations)
     randomize = False if distribution is None else distribution
     if count <= 1:
         env = make_env(task, randomize=randomize, seed=config.seed)
         learner = entry.open(contract_of(env.task), learner_config(config), config.seed)
-        return learner, SingleExperience(env, learner)
+        if config.corrector == "none":
+            return learner, SingleExperience(env, learner)
+        _require_demos(learner)
+        return learner, SingleExperience(env, learner, SimulatedOperator(task, seed=config.seed))
+    if config.corrector != "none":
+        raise ConfigError("an operator corrects one robot at a time; leave --simulations out")
     if entry.simulations == 0:
         raise ConfigError(f"'{config.learner}' learns from one step at a time; leave --simulations out")
     threads = min(count, os.cpu_count() or 1)

@@ -15,8 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
-from robostack.contract import contract_of
+from robostack.contract import contract_of, require_match
 from robostack.corrector import Corrector
+from robostack.data.dataset import Dataset
 from robostack.data.demonstrations import Demonstrations, read_demonstrations
 from robostack.env import bounds
 from robostack.learning.experience import SingleExperience
@@ -84,8 +85,18 @@ class Learned:
 
 
 def executed_demonstrations(root: Path, task: Task) -> Demonstrations:
-    """Demonstrations of `record_scripted` with the actions as the robot executed them, disturbance included."""
-    shown, pushed = read_demonstrations(root), read_demonstrations(root, action_key=DISTURBANCE)
+    """A dataset with the actions as the robot executed them: with the disturbance of `record_scripted`, where it is.
+
+    Raises:
+        DatasetError: it cannot be read.
+        ContractMismatchError: it is of another task.
+    """
+    dataset, shown = Dataset(root), read_demonstrations(root)
+    if dataset.contract is not None:
+        require_match(dataset.contract, contract_of(task), f"dataset {root}")
+    if DISTURBANCE not in dataset.features:
+        return shown
+    pushed = read_demonstrations(root, action_key=DISTURBANCE)
     return dataclasses.replace(shown, action=np.clip(shown.action + pushed.action, *bounds(task.action)))
 
 
