@@ -68,6 +68,8 @@ def learn(course: Course, method: str, seed: int, folder: Path) -> dict[str, Any
         distribution_settings=dict(course.distributions.get(method, {})),
         distribution_every=course.block,
         distribution_episodes=course.lsdr_episodes if method == "lsdr" else 0,
+        scripted_demonstrations=course.demonstrations,
+        episode_s=course.episode_s,
         history=HISTORY,
         simulations=course.simulations,
         checkpoint_every=course.block,
@@ -100,8 +102,13 @@ def learn(course: Course, method: str, seed: int, folder: Path) -> dict[str, Any
 def judge(course: Course, folder: Path) -> EvaluationResult:
     """A saved policy on the whole range of the dynamics, in episodes that no choice was made by."""
     task = open_task(course.task, HISTORY)
+    task.episode_s = course.episode_s or task.episode_s
     env = make_env(task, min(course.final_episodes, 100), seed=FINAL_SEED)
-    return evaluate_many(env, load_policy(folder).act, course.final_episodes)
+    result = evaluate_many(env, load_policy(folder).act, course.final_episodes)
+    if (enough := course.success_return) is None:
+        return result
+    judged = [dataclasses.replace(episode, success=episode.total_reward >= enough) for episode in result.episodes]
+    return EvaluationResult(tuple(judged))
 
 
 def _difference(entropy: float | None, whole: float) -> float | None:

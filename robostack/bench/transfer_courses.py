@@ -41,6 +41,12 @@ class Course:
     """Settings of the distribution by method."""
     lsdr_episodes: int = 20
     """Episodes that LSDR judges its distribution by before each update; their steps count among `steps`."""
+    success_return: float | None = None
+    """An episode of at least this return succeeded; None: the task says which did."""
+    episode_s: float = 0.0
+    """Time limit of an episode [s]; 0: the task's."""
+    demonstrations: int = 0
+    """Episodes of the task's hand-written policy that every method starts with; not counted among `steps`."""
     simulations: int = 5
     """Simulations stepped together."""
     evaluate_episodes: int = 100
@@ -53,12 +59,16 @@ class Course:
 
 _COMMON: dict[str, Any] = {"hidden": [128, 128], "updates_per_step": 0.2}
 """Two layers of 128 for actor and critics, 0.2 gradient steps per environment step (DORAEMON's published code)."""
-
-
-def _rates(rate: float) -> dict[str, float]:
-    names = ("actor_learning_rate", "critic_learning_rate", "temperature_learning_rate")
-    return dict.fromkeys(names, rate)
-
+_QUICK: dict[str, Any] = {
+    **_COMMON,
+    "batch_size": 128,
+    "actor_learning_rate": 5e-4,
+    "critic_learning_rate": 1e-3,
+    "temperature_learning_rate": 5e-4,
+    "initial_temperature": 0.1,
+    "target_rate": 0.02,
+}
+"""What makes most of a small number of gradient steps: values spread faster, batches are smaller."""
 
 SWINGUP = Course(
     key="swingup",
@@ -66,16 +76,47 @@ SWINGUP = Course(
     steps=400_000,
     block=20_000,
     seeds=(0, 1, 2),
-    settings={**_COMMON, **_rates(5e-4), "batch_size": 128},
+    settings=_QUICK,
     distributions={
-        "autodr": {"low_return": 2000.0, "high_return": 3000.0, "step": 0.05, "episodes": 10},
-        "lsdr": {"weight": 1000.0, "step_divergence": 0.1},
+        "autodr": {"low_return": 150.0, "high_return": 250.0, "step": 0.05, "episodes": 5},
+        "lsdr": {"weight": 100.0},
         "doraemon": {"step_divergence": 0.1},
     },
 )
-"""Swing-up; settings in `docs/results/transfer.md`."""
+"""Returns lie between 0 and 500; a pole that comes up within four seconds and stays earns more than 250."""
+HOPPER = Course(
+    key="hopper",
+    task="hopper",
+    steps=300_000,
+    block=20_000,
+    seeds=(0,),
+    settings={**_QUICK, "target_entropy_per_action": -1.0},
+    distributions={
+        "autodr": {"low_return": 500.0, "high_return": 800.0, "step": 0.05, "episodes": 5},
+        "lsdr": {"weight": 100.0},
+        "doraemon": {"step_divergence": 0.1, "success_return": 800.0},
+    },
+    success_return=800.0,
+    episode_s=4.0,
+)
+"""Half of the published threshold of 1,600, which needs far more than a fiftieth of the published steps."""
+PANDA_PUSH = Course(
+    key="panda-push",
+    task="panda-push",
+    steps=200_000,
+    block=20_000,
+    seeds=(0,),
+    settings={**_QUICK, "layer_norm": True},
+    distributions={
+        "autodr": {"low_return": -150.0, "high_return": 0.0, "step": 0.05, "episodes": 5},
+        "lsdr": {"weight": 100.0},
+        "doraemon": {"step_divergence": 0.2},
+    },
+    demonstrations=100,
+)
+"""RLPD's setting for every method alike: half of each batch is drawn from demonstrations of the hand-written policy."""
 
-COURSES: Mapping[str, Course] = {course.key: course for course in (SWINGUP,)}
+COURSES: Mapping[str, Course] = {course.key: course for course in (SWINGUP, HOPPER, PANDA_PUSH)}
 """Reduced budgets, by key."""
 _PUBLISHED: Mapping[str, tuple[int, float, float]] = {
     "swingup": (2_500_000, 5e-4, 0.1),
@@ -83,6 +124,11 @@ _PUBLISHED: Mapping[str, tuple[int, float, float]] = {
     "panda-push": (5_000_000, 1e-3, 0.1),
 }
 """Steps, learning rate and DORAEMON's largest divergence per update, as published; one update per 100,000 steps."""
+
+
+def _rates(rate: float) -> dict[str, float]:
+    names = ("actor_learning_rate", "critic_learning_rate", "temperature_learning_rate")
+    return dict.fromkeys(names, rate)
 
 
 def course_of(key: str, published: bool = False) -> Course:
@@ -98,16 +144,17 @@ def course_of(key: str, published: bool = False) -> Course:
         return course
     steps, rate, divergence = _PUBLISHED[key]
     distributions = {method: dict(course.distributions.get(method, {})) for method in METHODS}
-    distributions["doraemon"]["step_divergence"] = divergence
+    distributions["doraemon"] = {"step_divergence": divergence}
     return dataclasses.replace(
         course,
         steps=steps,
         block=100_000,
         seeds=tuple(range(10)),
-        settings={**course.settings, **_COMMON, **_rates(rate), "batch_size": 256, "critic_activation": "tanh"},
+        settings={**_COMMON, **_rates(rate), "critic_activation": "tanh"},
         distributions=distributions,
         lsdr_episodes=100,
-        simulations=5,
+        success_return=None,
+        demonstrations=0,
         published=True,
     )
 

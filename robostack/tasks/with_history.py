@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,6 +18,9 @@ from hardware.arrays import Array, namespace
 from hardware.errors import ConfigError
 from hardware.records import RobotState
 from robostack.tasks.task import TASKS, Episode, Outcome, Start, Task, Term
+
+if TYPE_CHECKING:
+    from robostack.policies.policy import Policy
 
 SEEN, DONE, NOW = "history/observation", "history/action", "history/now"
 """Names in the episode: past observations and actions, newest last, and the observation that is newest."""
@@ -94,6 +97,11 @@ class WithHistory(Task):
         after[DONE] = xp.concat([episode[DONE][..., 1:, :], action[..., None, :]], axis=-2)
         after[NOW] = self.inner.observe(state, after)
         return outcome, after
+
+
+    def scripted(self) -> Policy | None:
+        """As the task's, which reads the newest observation and is blind to the past behind it."""
+        return self.inner.scripted()
 
 
 def open_task(name: str, history: int = 1) -> Task:
