@@ -8,7 +8,6 @@ survive a restart. The run folder holds `config.yaml`, `progress.jsonl`, the rep
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import shutil
 import time
@@ -29,6 +28,7 @@ from robostack.data.demonstrations import read_demonstrations
 from robostack.files import append_line, write_text
 from robostack.learning.learner import LEARNERS, Transition
 from robostack.learning.presets import recommended
+from robostack.learning.replay import Replay
 from robostack.learning.training import Setting
 from robostack.remote.learner_end import Identity, LearnerEnd
 from robostack.remote.learner_port import LearnerPort
@@ -119,7 +119,7 @@ class LearnService:
     Args:
         folder: of the run.
         config: the run; when resuming, what is in the folder wins.
-        port: opens the socket; called once everything is ready.
+        port: opens the socket; called before anything is written.
         resume: go on with the run in the folder.
         say: gets what people should know.
 
@@ -142,8 +142,24 @@ class LearnService:
         self.folder, self._say = folder, say
         self.config = config = _resumed(folder, config) if resume else _fresh(folder, config)
         contract = contract_of(_task(config.task))
-        self.learner = _open(config, contract, folder)
-        self.ledger = Ledger(folder, say)
+        entry, settings = LEARNERS.load(config.learner), _settings(config)
+        wanted = config.demos and not checkpoints(folder)
+        shown = _demonstrations(Path(config.demos), contract) if wanted else None
+        learner: Any = entry.open(contract, replace(settings, replay_dir=str(folder / "replay")), config.seed)
+        self.learner: LearnsFromAfar = _require_plain_replay(learner)
+        opened = port()
+        try:
+            self._start(opened, contract, shown)
+        except BaseException:
+            opened.close()
+            raise
+
+    def _start(self, port: LearnerPort, contract: Contract, shown: Transition | None) -> None:
+        """Begin the run or take it up again, and offer its weights."""
+        folder, config = self.folder, self.config
+        begins = not checkpoints(folder)
+        write_text(folder / CONFIG, dump_config(config))
+        self.ledger = Ledger(folder, self._say)
         self.published = 0
         """Updates at the newest version of the weights."""
         self.problem = ""
@@ -152,10 +168,10 @@ class LearnService:
         now_s = time.monotonic()
         self._told_s = self._reported_s = self._retry_s = self._saved_s = now_s
         self._begun = (now_s, 0)
-        self._restore(contract)
+        self._begin(shown) if begins else self._restore()
         self._begun = (now_s, self.learner.steps)
         identity = Identity(config.run, config.learner, contract, self.learner.online.layout())
-        self.end = LearnerEnd(port(), identity, self._take, self.status, say)
+        self.end = LearnerEnd(port, identity, self._take, self.status, self._say)
         self._publish()
 
     def __enter__(self) -> LearnService:
@@ -280,16 +296,18 @@ class LearnService:
                 self._say(f"cannot write: {error}")
             self.problem = str(error)
 
-    def _restore(self, contract: Contract) -> None:
-        """Take over the newest checkpoint that can be read; without one, begin with the demonstrations."""
+    def _begin(self, shown: Transition | None) -> None:
+        """Begin a run, with demonstrations; also one that was killed before its first checkpoint."""
+        self.learner.online.rewind(0)
+        self.learner.demos.rewind(0)
+        if shown is not None:
+            self.learner.observe(shown)
+            self._say(f"{len(self.learner.demos)} demonstrated transitions")
+        self.checkpoint()
+
+    def _restore(self) -> None:
+        """Take over the newest checkpoint that can be read."""
         found, learner = checkpoints(self.folder), self.learner
-        if not found:
-            learner.online.rewind(0)
-            learner.demos.rewind(0)
-            if self.config.demos:
-                self._say(f"{_teach(learner, Path(self.config.demos), contract)} demonstrated transitions")
-            self.checkpoint()
-            return
         self.ledger.recover(learner)
         for folder in reversed(found):
             try:
@@ -306,47 +324,50 @@ class LearnService:
             self._say(f"{missing} transitions of the replay were damaged; the run goes on without them")
 
 
-def _open(config: LearnServiceConfig, contract: Contract, folder: Path) -> LearnsFromAfar:
-    entry = LEARNERS.load(config.learner)
-    cls: Any = load_object(entry.config)
-    settings: Any = load_config(cls, dict(plain(config.settings)))
-    if not hasattr(settings, "replay_dir"):
+def _settings(config: LearnServiceConfig) -> Any:
+    """The learner's configuration.
+
+    Raises:
+        ConfigError: this learner cannot learn from afar, or a setting is wrong.
+    """
+    base = recommended(config.learner, config.task)
+    if not hasattr(base, "replay_dir"):
         raise ConfigError(
             f"the learner '{config.learner}' keeps no replay, so it cannot learn from afar; rlpd and sac can"
         )
+    cls: Any = type(base)
+    settings: Any = load_config(cls, {**plain(base), **plain(config.settings)})
     if settings.privileged:
         raise ConfigError("a robot does not know what only the critics may see: privileged must be 0")
-    made: Any = entry.open(contract, dataclasses.replace(settings, replay_dir=str(folder / "replay")), config.seed)
-    learner: LearnsFromAfar = made
-    return learner
+    return settings
 
 
-def _teach(learner: LearnsFromAfar, root: Path, contract: Contract) -> int:
-    """Give the learner demonstrations; returns the number of transitions."""
+def _require_plain_replay(learner: Any) -> LearnsFromAfar:
+    if not isinstance(learner.online, Replay):
+        raise ConfigError("images do not go over the network in this version; leave the learner's cameras out")
+    found: LearnsFromAfar = learner
+    return found
+
+
+def _demonstrations(root: Path, contract: Contract) -> Transition:
+    """The transitions of a dataset, as a batch.
+
+    Raises:
+        DatasetError: there are none.
+        ContractMismatchError, ConfigError: they are of another task, or of another rate.
+    """
     dataset = Dataset(root)
     if dataset.contract is not None:
         require_match(dataset.contract, contract, f"dataset {root}")
     if abs(dataset.fps * contract.control_period_s - 1.0) > 0.01:
-        raise ConfigError(
-            f"{root} was recorded at {dataset.fps:g} Hz, the task acts at {1 / contract.control_period_s:g}"
-        )
+        rate_hz = 1.0 / contract.control_period_s
+        raise ConfigError(f"{root} was recorded at {dataset.fps:g} Hz, the task acts at {rate_hz:g}; record it again")
     found = read_demonstrations(root)
     widths = (found.observation.shape[1], found.action.shape[1])
     if widths != (contract.num_observations * contract.history, contract.num_actions):
         raise ConfigError(f"{root} has observations and actions of {widths} numbers, which are not those of the task")
-    learner.observe(
-        Transition(
-            found.observation,
-            found.action,
-            found.reward,
-            found.next_observation,
-            found.terminated,
-            found.truncated,
-            "demo",
-        )
-    )
-    learner.flush()
-    return len(found)
+    ends = found.terminated, found.truncated
+    return Transition(found.observation, found.action, found.reward, found.next_observation, *ends, source="demo")
 
 
 def _task(name: str) -> Task:
@@ -358,13 +379,7 @@ def _task(name: str) -> Task:
 def _fresh(folder: Path, config: LearnServiceConfig) -> LearnServiceConfig:
     if (folder / CONFIG).exists():
         raise ConfigError(f"{folder} already holds a run. Continue it with --resume, or choose another --dir.")
-    base = recommended(config.learner, config.task)
-    cls: Any = type(base)
-    settings = plain(load_config(cls, {**plain(base), **plain(config.settings)}))
-    resolved = replace(config, settings=settings, run=uuid.uuid4().hex)
-    folder.mkdir(parents=True, exist_ok=True)
-    write_text(folder / CONFIG, dump_config(resolved))
-    return resolved
+    return replace(config, settings=plain(_settings(config)), run=uuid.uuid4().hex)
 
 
 def _resumed(folder: Path, config: LearnServiceConfig) -> LearnServiceConfig:

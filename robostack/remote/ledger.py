@@ -1,8 +1,8 @@
 """Takes transitions from actors into a learner's replay so that each counts once, also when either end is killed.
 
 Before a batch goes into the replay, `received.json` says which numbers it has and how many transitions the replay will
-hold with it; after that the replay is flushed, and only then the batch is acknowledged. A learner that starts again
-sees from the counts whether the last batch arrived whole; if not, it is taken back, and the actor sends it again.
+hold with it; then the replay is flushed, the file says that the batch is whole, and only then it is acknowledged. A
+learner that was killed in between takes what came of the batch back, and the actor sends it again.
 """
 
 from __future__ import annotations
@@ -48,7 +48,9 @@ class Received:
     actors: dict[str, int]
     """Actor -> highest number taken."""
     actor: str = ""
-    """Whose batch came last; its number in `actors` holds only if the replay has `online` and `demos`."""
+    """Whose batch came last."""
+    whole: bool = True
+    """Whether that batch is on the disk; if not, its number in `actors` holds only if the replay has grown by it."""
     before: int = 0
     """That actor's highest number without the batch."""
     online: tuple[int, int] = (0, 0)
@@ -79,7 +81,7 @@ class Ledger:
     def recover(self, learner: KeepsTransitions) -> None:
         """After a start: take back a batch that did not arrive whole."""
         found = self.received
-        if not found.actor:
+        if found.whole:
             return
         totals = (learner.online.total, learner.demos.total)
         if totals[0] >= found.online[1] and totals[1] >= found.demos[1]:
@@ -88,7 +90,7 @@ class Ledger:
         if totals[0] >= found.online[0] and totals[1] >= found.demos[0]:
             learner.online.rewind(found.online[0])
             learner.demos.rewind(found.demos[0])
-        found.actor = ""
+        found.whole = True
         self._say("the last batch before the stop did not arrive whole; the actor sends it again")
 
     def take(self, learner: KeepsTransitions, actor: str, first: int, rows: NDArray[Any]) -> int:
@@ -113,6 +115,7 @@ class Ledger:
         entry = Received(
             actors={**found.actors, actor: last},
             actor=actor,
+            whole=False,
             before=highest,
             online=(before[0], before[0] + online),
             demos=(before[1], before[1] + demos),
@@ -123,6 +126,8 @@ class Ledger:
             for part in parts:
                 learner.observe(part)
             learner.flush()
+            entry.whole = True
+            self._write(entry)
         except CheckpointError:
             learner.online.rewind(before[0])
             learner.demos.rewind(before[1])
@@ -149,9 +154,8 @@ class Ledger:
             values = json.loads(self.path.read_text())
             pairs = {name: (int(values[name][0]), int(values[name][1])) for name in ("online", "demos")}
             actors = {str(name): int(number) for name, number in values["actors"].items()}
-            return Received(
-                actors, str(values["actor"]), int(values["before"]), version=int(values["version"]), **pairs
-            )
+            whole, before, version = bool(values["whole"]), int(values["before"]), int(values["version"])
+            return Received(actors, str(values["actor"]), whole, before, version=version, **pairs)
         except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
             raise CheckpointError(
                 f"{self.path} is damaged ({error}). Remove it to go on; the last transitions may then come twice."

@@ -133,7 +133,8 @@ class Proxy:
         self._server = socket.create_server((host, 0))
         self.address = f"{host}:{self._server.getsockname()[1]}"
         self._pairs, self._done = [], threading.Event()
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._accepting = threading.Thread(target=self._accept, daemon=True)
+        self._accepting.start()
 
     def _accept(self):
         while not self._done.is_set():
@@ -175,6 +176,7 @@ class Proxy:
     def close(self):
         self.cut()
         self._done.set()
+        self._accepting.join()
         self._server.close()
 
 
