@@ -6,9 +6,10 @@ without contact is solved here from PyBullet's own mass matrix M and bias c, sem
 
     (M + A + h D) a = tau(q, v) - D v - c,
 
-with armature A, damping D and step h, and PyBullet gets the torques that cause it (inverse dynamics of a). A contact
-sees the links without the armature. Friction coefficients of two bodies are multiplied, not compared, so fixed bodies
-have 1 and each other body the larger of its own and the ground's, or its own where it has priority over the ground.
+with armature A, damping D and step h, and PyBullet gets the torques that cause it, M a + c. A contact sees the links
+without the armature. A base that floats is part of M, a and c, without a torque of its own (`sim.bullet_base`).
+Friction coefficients of two bodies are multiplied, not compared, so fixed bodies have 1 and each other body the larger
+of its own and the ground's, or its own where it has priority over the ground.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from scipy.spatial.transform import Rotation
 
 from hardware.arrays import FloatArray
 from hardware.errors import ConfigError, MissingExtraError
+from sim.bullet_base import DOFS, FloatingBase
 from sim.foreign_model import friction_on_ground, require_expressible, scalar_joints
 from sim.urdf import Placed, anchor, frame_of, link_name, shape_of, urdf_of
 
@@ -83,7 +85,6 @@ class BulletWorld:
         self.model, self.time_s = model, 0.0
         self._client = -1
         require_expressible(model, "pybullet")
-        _require_fixed_base(model)
         self._roots = [body for body in range(1, model.nbody) if int(model.body_parentid[body]) == 0]
         self.build()
 
@@ -97,6 +98,7 @@ class BulletWorld:
         self._classes = _Classes(model)
         self._objects: dict[str, tuple[int, Placed]] = {}
         self._joints: list[tuple[int, int]] = []  # body and joint of PyBullet, by joint of the model
+        self.base: FloatingBase | None = None
         self._links: dict[int, tuple[int, int]] = {0: (-1, -1)}  # body of the model -> body and link
         for geom in np.flatnonzero(model.geom_bodyid == 0):
             self._fixed_geom(int(geom))
@@ -120,12 +122,19 @@ class BulletWorld:
             self._p.disconnect(physicsClientId=self._client)
             self._client = -1
 
+    @property
+    def base_dofs(self) -> int:
+        """Degrees of freedom of a floating base, which come before those of the joints: 6 or 0."""
+        return 0 if self.base is None else DOFS
+
     def reset(self, position: FloatArray, velocity: FloatArray) -> None:
         """Put the joints at a state, (nq,) and (nv,) by columns of the model; objects to where the model has them."""
         for number, column, dof in zip(self._numbers, self.columns, self.dofs, strict=True):
             self._p.resetJointState(
                 self._body, number, float(position[column]), float(velocity[dof]), physicsClientId=self._client
             )
+        if self.base is not None:
+            self.base.put(position[self.base.qpos], velocity[self.base.qvel])
         for name in self._objects:
             column = self._free_column(name)
             self.put(name, frame_of(self.model.qpos0[column : column + 3], self.model.qpos0[column + 3 : column + 7]))
@@ -165,8 +174,14 @@ class BulletWorld:
         state = self._p.getLinkState(body, link, computeForwardKinematics=True, physicsClientId=self._client)
         return Placed(np.array(state[4]), Rotation.from_quat(state[5])) @ inner
 
+    def velocity(self, joints: FloatArray) -> FloatArray:
+        """Velocity of the base, where it floats, and of the joints (n,), together (base_dofs + n,)."""
+        return joints if self.base is None else np.concatenate([self.base.state()[1], joints])
+
     def dynamics(self, position: FloatArray, velocity: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Mass matrix (n, n), bias torques and torques of gravity alone (n,), in the order of `columns`."""
+        """Mass matrix (m, m), bias and gravity alone (m,); m = base_dofs + n, the joints in the order of `columns`."""
+        if self.base is not None:
+            return self.base.dynamics(self.columns, self.dofs, position, velocity)
         p, body, client = self._p, self._body, self._client
         q, zero = position.tolist(), [0.0] * len(position)
         mass = np.array(p.calculateMassMatrix(body, q, physicsClientId=client))
@@ -174,15 +189,16 @@ class BulletWorld:
         gravity = np.array(p.calculateInverseDynamics(body, q, zero, zero, physicsClientId=client))
         return mass, bias, gravity
 
-    def accelerate(self, position: FloatArray, velocity: FloatArray, acceleration: FloatArray) -> None:
-        """Advance one step with the torques that give `acceleration` where nothing touches."""
+    def touches(self) -> bool:
+        """Whether the robot touched anything in the last step."""
+        return self._body >= 0 and bool(self._p.getContactPoints(self._body, physicsClientId=self._client))
+
+    def step(self, torque: FloatArray) -> None:
+        """Advance one step with torques on the joints, (n,) [Nm] or [N]."""
         p, client = self._p, self._client
-        if len(position):
-            torque = p.calculateInverseDynamics(
-                self._body, position.tolist(), velocity.tolist(), acceleration.tolist(), physicsClientId=client
-            )
+        if len(torque):
             p.setJointMotorControlArray(
-                self._body, self._numbers, p.TORQUE_CONTROL, forces=list(torque), physicsClientId=client
+                self._body, self._numbers, p.TORQUE_CONTROL, forces=torque.tolist(), physicsClientId=client
             )
         p.stepSimulation(physicsClientId=client)
         self.time_s += float(self.model.opt.timestep)
@@ -202,15 +218,20 @@ class BulletWorld:
         if free:
             self._links[root] = (body, -1)
             self._settle(body, -1, root)
+        fixed = 0
         for number in range(p.getNumJoints(body, physicsClientId=client)):
             info = p.getJointInfo(body, number, physicsClientId=client)
-            if info[2] != p.JOINT_FIXED:
+            if info[2] == p.JOINT_FIXED:
+                fixed += 1
+            else:
                 places[info[1].decode()] = (body, number)
             index = named.get(info[12].decode())
             if index is not None:
                 self._links[index] = (body, number)
             self._settle(body, number, index)
-        if free:
+        if free and p.getNumJoints(body, physicsClientId=client) > fixed:
+            self.base = FloatingBase(p, client, body, model, root)
+        elif free:
             inertial = frame_of(model.body_ipos[root], model.body_iquat[root])
             self._objects[link_name(model, root)] = (body, inertial)
 
@@ -332,11 +353,3 @@ def dry_friction(
         if largest < _FRICTION_RESOLUTION_NM:
             break
     return (final - velocity) / step_s
-
-
-def _require_fixed_base(model: mujoco.MjModel) -> None:
-    for joint in range(model.njnt):
-        root = int(model.body_rootid[model.jnt_bodyid[joint]])
-        first = int(model.body_jntadr[root])
-        if int(model.jnt_type[joint]) != _FREE and first >= 0 and int(model.jnt_type[first]) == _FREE:
-            raise ConfigError("the engine 'pybullet' has no robots with a floating base; use mujoco")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections import deque
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,6 +13,7 @@ import mujoco
 import numpy as np
 from mujoco.batch import Batch
 from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
 
 from hardware.arrays import Array, FloatArray
 from hardware.errors import ConfigError, SimulationError, UnknownNameError
@@ -146,7 +148,7 @@ class PybulletEngine:
         if self._binding.objects:
             found = [simulation.world.objects() for simulation in simulations]
             objects = {name: np.stack([self._in_base(each[name]) for each in found]) for name in found[0]}
-        return RobotState(
+        state = RobotState(
             np.array([simulation.world.time_s for simulation in simulations]),
             np.stack([simulation.position for simulation in simulations]),
             np.stack([simulation.velocity for simulation in simulations]),
@@ -154,6 +156,18 @@ class PybulletEngine:
             tool_position,
             tool_quaternion,
             objects=objects,
+        )
+        if self._binding.free_qpos is None:
+            return state
+        bases = [simulation.world.base.state() for simulation in simulations if simulation.world.base is not None]
+        pose, speed = (np.stack(values) for values in zip(*bases, strict=True))
+        to_base = Rotation.from_quat(pose[:, 3:], scalar_first=True).inv()
+        return replace(
+            state,
+            base_position=pose[:, :3],
+            base_quaternion=pose[:, 3:],
+            base_linear_velocity=to_base.apply(speed[:, :3]),
+            base_angular_velocity=speed[:, 3:],
         )
 
     def _in_base(self, place: Placed) -> FloatArray:
@@ -207,6 +221,8 @@ class _Simulation:
             qvel[joint.qvel] = polynomial.deriv()(shift) * velocity[joint.joint]
         self.world.reset(qpos, qvel)
         self._q, self._v = self.world.joints()
+        self._reaction = np.zeros(self.world.base_dofs + len(self._q))
+        """What contacts did to the base and the joints in the last step, as generalised forces."""
         start = np.where(self._binding.servo, np.asarray(position)[self._binding.actuated], 0.0)
         self._sent = deque([start] * (self._delay_steps + 1), maxlen=self._delay_steps + 1)
         self.effort[:] = 0.0
@@ -228,20 +244,30 @@ class _Simulation:
         torque, slope = self._actuators(self._sent[0])
         torque += -self._damping * self._v - self._stiffness * (self._q - self._spring)
         mass, bias, gravity = world.dynamics(self._q, self._v)
-        matrix = mass + np.diag(self._armature + step_s * (self._damping + slope))
-        force = torque - bias + self._gravcomp * gravity
-        acceleration = self._solve(matrix, force, step_s)
-        world.accelerate(self._q, self._v, acceleration)
+        base = world.base_dofs
+        matrix = mass.copy()
+        own = np.arange(base, len(mass))
+        matrix[own, own] += self._armature + step_s * (self._damping + slope)
+        force = self._gravcomp * gravity - bias + self._reaction
+        force[base:] += torque
+        before = world.velocity(self._v)
+        acceleration = self._solve(matrix, force, before, step_s)
+        sent = (mass @ acceleration + bias - self._reaction)[base:]
+        world.step(sent)
         self._q, self._v = world.joints()
+        self._reaction = np.zeros(len(mass))
+        if world.touches():
+            self._reaction = mass @ (world.velocity(self._v) - before) / step_s + bias
+            self._reaction[base:] -= sent
 
-    def _solve(self, matrix: FloatArray, force: FloatArray, step_s: float) -> FloatArray:
-        """Acceleration of all joints, those that follow another one with it."""
-        reduce = self._reduction
+    def _solve(self, matrix: FloatArray, force: FloatArray, velocity: FloatArray, step_s: float) -> FloatArray:
+        """Acceleration of the base and of all joints, those that follow another one with it."""
+        reduce, base = self._reduction, self.world.base_dofs
         matrix, force = np.asarray(reduce.T @ matrix @ reduce), np.asarray(reduce.T @ force)
-        velocity = self._v[self._free]
         if self._loss.any():
+            velocity = velocity[self._free]
             inverse: FloatArray = np.asarray(np.linalg.inv(matrix), dtype=np.float64)
-            loss = self._loss[self._free]
+            loss = np.concatenate([np.zeros(base), self._loss])[self._free]
             acceleration = dry_friction(velocity, inverse @ force, inverse, loss, step_s)
         else:
             acceleration = np.asarray(np.linalg.solve(matrix, force), dtype=np.float64)
@@ -251,7 +277,7 @@ class _Simulation:
                 self._q[leader] + step_s * self._v[leader] - joint.reference[1]
             )
             speed = (wanted - self._q[follower]) / step_s  # reaches its place at the end of the step
-            every[follower] += (speed - self._v[follower]) / step_s
+            every[base + follower] += (speed - self._v[follower]) / step_s
         return every
 
     def _actuators(self, control: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -287,11 +313,12 @@ class _Simulation:
         self._torque_limits = np.where(limited[:, None], model.jnt_actfrcrange[joints], [-np.inf, np.inf])
         delays = model.actuator_delay[self._binding.actuators] if self._binding.actuators.size else np.zeros(1)
         self._delay_steps = round(float(delays.max(initial=0.0)) / float(model.opt.timestep))
-        followers = {follower for follower, _, _ in self._coupled}
-        self._free = np.array([place for place in range(len(dofs)) if place not in followers], dtype=np.intp)
-        self._reduction = np.eye(len(dofs))[:, self._free]
+        base = self.world.base_dofs
+        followers = {base + follower for follower, _, _ in self._coupled}
+        self._free = np.array([place for place in range(base + len(dofs)) if place not in followers], dtype=np.intp)
+        self._reduction = np.eye(base + len(dofs))[:, self._free]
         for follower, leader, joint in self._coupled:
-            self._reduction[follower, list(self._free).index(leader)] = joint.coefficients[1]
+            self._reduction[base + follower, list(self._free).index(base + leader)] = joint.coefficients[1]
 
 
 def _write(model: mujoco.MjModel, name: str, value: NDArray[Any]) -> None:

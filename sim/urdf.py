@@ -75,7 +75,7 @@ def urdf_of(model: mujoco.MjModel, root: int, fields: Fields | None = None) -> s
     values = {name: getattr(model, name) for name in ("body_mass", "body_inertia", "body_ipos", "geom_friction")}
     writer = _Writer(model, values | dict(fields or {}))
     writer.tree(root)
-    return ElementTree.tostring(writer.robot, encoding="unicode")
+    return _text(writer.robot)
 
 
 def urdf_of_world(model: mujoco.MjModel) -> str:
@@ -88,7 +88,7 @@ def urdf_of_world(model: mujoco.MjModel) -> str:
     writer = _Writer(model, values)
     link = ElementTree.SubElement(writer.robot, "link", name=link_name(model, 0))
     writer.collisions(link, 0)
-    return ElementTree.tostring(writer.robot, encoding="unicode")
+    return _text(writer.robot)
 
 
 def link_name(model: mujoco.MjModel, body: int) -> str:
@@ -215,6 +215,12 @@ def shape_of(model: mujoco.MjModel, geom: int) -> str:
         name = mujoco.mj_id2name(model, mujoco.mjtObj.mjOBJ_GEOM, geom) or geom
         raise ConfigError(f"geom '{name}' is no box, sphere, cylinder or capsule; give it such a shape for contact")
     return shape
+
+
+def _text(robot: ElementTree.Element) -> str:
+    """The file, one element per line: PyBullet breaks lines of more than 1024 characters, even within a number."""
+    ElementTree.indent(robot)
+    return ElementTree.tostring(robot, encoding="unicode")
 
 
 def _inertial(link: ElementTree.Element, place: Placed, mass: float, inertia: FloatArray) -> None:

@@ -8,9 +8,13 @@ import pytest
 
 pytest.importorskip("pybullet", reason="needs the extra 'pybullet'")
 
+from flying_robot import FLYER, flyer
+
 from hardware.errors import ConfigError, LimitViolationError, UnknownNameError
 from hardware.go1 import GO1
 from hardware.go1 import SCENE as GO1_SCENE
+from hardware.go2 import GO2
+from hardware.go2 import SCENE as GO2_SCENE
 from hardware.panda import PANDA
 from hardware.robot import ROBOTS
 from hardware.spec import JointSpec, RobotSpec
@@ -175,9 +179,91 @@ def test_wrong_names_values_and_bodies_are_refused(rail):
         PybulletEngine(RAIL, mujoco.MjSpec.from_string(BOX), 0)
 
 
-def test_a_floating_robot_is_refused():
-    with pytest.raises(ConfigError, match="floating base"):
-        PybulletEngine(GO1, GO1_SCENE, 1)
+def test_a_base_in_flight_moves_as_in_mujoco():
+    states = []
+    for make in (MujocoEngine, PybulletEngine):
+        engine = make(FLYER, flyer(), 1)
+        engine.reset(np.zeros((1, 2)), np.zeros((1, 2)))
+        engine.step(np.tile([0.3, -0.5], (1, 200, 1)))
+        states.append(engine.state())
+    first, second = states
+    assert np.linalg.norm(first.base_angular_velocity) > 1.0, "it turns"
+    for name in ("base_quaternion", "base_angular_velocity", "joint_position", "joint_velocity", "joint_effort"):
+        np.testing.assert_allclose(getattr(second, name), getattr(first, name), atol=1e-9, err_msg=name)
+    # MuJoCo integrates the velocity of the base's origin, PyBullet that of its centre of mass.
+    np.testing.assert_allclose(second.base_position, first.base_position, atol=2e-5)
+    np.testing.assert_allclose(second.base_linear_velocity, first.base_linear_velocity, atol=1e-3)
+
+
+def test_flight_keeps_momentum_and_is_ballistic():
+    """Of a body without torques: its angular momentum is constant, its centre of mass falls."""
+    model, engine = flyer().compile(), PybulletEngine(FLYER, flyer(), 1)
+    engine.reset(np.zeros((1, 2)), np.array([[3.0, -2.0]]))
+    moments, centres = [], []
+    for _ in range(3):
+        data, base = mujoco.MjData(model), engine._simulations[0].world.base
+        data.qpos[:7], data.qvel[:6] = base.state()
+        state = engine.state()
+        data.qpos[7:], data.qvel[6:] = state.joint_position[0, [1, 0]], state.joint_velocity[0, [1, 0]]
+        mujoco.mj_fwdPosition(model, data)
+        mujoco.mj_fwdVelocity(model, data)
+        mujoco.mj_subtreeVel(model, data)
+        moments.append(data.subtree_angmom[0].copy())
+        centres.append((data.subtree_com[0].copy(), data.subtree_linvel[0].copy()))
+        engine.step(np.zeros((1, 150, 2)))
+    assert np.linalg.norm(moments[0]) > 0.05
+    np.testing.assert_allclose(moments[2], moments[0], atol=2e-3)
+    (start, speed), (end, final) = centres[0], centres[2]
+    np.testing.assert_allclose(final - speed, [0.0, 0.0, -9.81 * 0.3], atol=5e-3)
+    np.testing.assert_allclose(end - start, speed * 0.3 - [0, 0, 0.5 * 9.81 * 0.3**2], atol=3e-3)
+
+
+@pytest.mark.parametrize(("spec", "scene"), [(GO1, GO1_SCENE), (GO2, GO2_SCENE)], ids=["go1", "go2"])
+def test_a_quadruped_dropped_on_its_feet_stands_as_in_mujoco(spec, scene):
+    dynamics = {"link/mass": np.array([1.0, 1.4]), "joint/armature": np.array([1.0, 1.5])}
+    pose, states = np.tile(spec.default_position, (2, 1)), []
+    for make in (MujocoEngine, PybulletEngine):
+        engine = make(spec, scene, 2)
+        engine.set_dynamics(dynamics)
+        engine.reset(pose, np.zeros((2, 12)))
+        engine.step(np.repeat(pose[:, None], 400, axis=1))
+        states.append(engine.state())
+    first, second = states
+    np.testing.assert_allclose(second.base_position[:, 2], first.base_position[:, 2], atol=6e-3)
+    np.testing.assert_allclose(np.abs(second.base_quaternion[:, 0]), 1.0, atol=1e-4)
+    np.testing.assert_allclose(second.joint_position, first.joint_position, atol=0.05)
+    # The calves carry the weight; how feet push against each other is the contacts' own business.
+    calves = [name.endswith("calf_joint") for name in spec.joint_names]
+    np.testing.assert_allclose(second.joint_effort[:, calves], first.joint_effort[:, calves], atol=0.8)
+    assert second.base_position[1, 2] < second.base_position[0, 2] - 2e-3, "the heavy one stands lower"
+
+
+def test_feet_slip_where_friction_is_low():
+    pose = np.tile(GO1.default_position, (2, 1))
+    spread = pose + np.where([name.endswith("hip_joint") for name in GO1.joint_names], 0.3, 0.0) * np.where(
+        [name.startswith(("FR", "RR")) for name in GO1.joint_names], -1.0, 1.0
+    )
+    engine = PybulletEngine(GO1, GO1_SCENE, 2)
+    engine.set_dynamics({"contact/friction": np.array([1.0, 0.1])})
+    engine.reset(pose, np.zeros((2, 12)))
+    engine.step(np.repeat(pose[:, None], 150, axis=1))
+    engine.step(np.repeat(spread[:, None], 150, axis=1))
+    hips = np.abs(engine.state().joint_position[:, [name.endswith("hip_joint") for name in GO1.joint_names]])
+    assert (hips[1] > hips[0] + 0.02).all()
+
+
+def test_a_joint_with_armature_presses_with_its_whole_force():
+    """The armature takes part in what contacts do; it must not take from a force at rest."""
+    xml = BOX.replace('damping="1"/>', 'damping="1" armature="4"/>').replace(
+        'mass="1" contype="0" conaffinity="0"', 'mass="1" contype="0" conaffinity="1"'
+    )
+    engine = PybulletEngine(RAIL, mujoco.MjSpec.from_string(xml), 1)
+    engine.reset(np.full((1, 1), -0.94), np.zeros((1, 1)))
+    engine.step(np.full((1, 400, 1), -20.0))
+    world = engine._simulations[0].world
+    points = world._p.getContactPoints(world._body, physicsClientId=world._client)
+    assert sum(point[9] for point in points) == pytest.approx(20.0 + 9.81, rel=1e-3)
+    np.testing.assert_allclose(engine.state().joint_velocity, 0.0, atol=1e-4)
 
 
 def test_dry_friction_by_hand():

@@ -10,7 +10,7 @@ import pytest
 
 from hardware.errors import ConfigError
 from sim.bullet_world import BulletWorld
-from sim.urdf import anchor, urdf_of
+from sim.urdf import anchor, urdf_of, urdf_of_world
 
 pytest.importorskip("pybullet", reason="needs the extra 'pybullet'")
 
@@ -123,3 +123,20 @@ def test_values_replace_those_of_the_model():
     mass[model.body("arm").id] = 9.5
     assert 'mass value="9.5"' in urdf_of(model, 1, {"body_mass": mass})
     assert "9.5" not in urdf_of(model, 1)
+
+
+def test_no_line_is_longer_than_pybullet_reads():
+    model = model_of(
+        "".join(f'<body name="b{i}" pos="0.123 0.456 {i}"><joint/><geom size="0.1"/></body>' for i in range(40))
+    )
+    text = urdf_of(model, 7)
+    assert max(map(len, text.splitlines())) < 1024
+    assert max(map(len, urdf_of_world(model_of('<geom type="box" size="1 1 1"/>' * 30)).splitlines())) < 1024
+
+
+def test_the_world_has_its_furniture_and_no_plane():
+    tree = '<geom type="plane" size="1 1 1"/><geom type="box" size="1 2 3" pos="0 0 4"/><body><geom size="1"/></body>'
+    robot = ElementTree.fromstring(urdf_of_world(model_of(tree)))
+    (link,) = robot.iter("link")
+    (box,) = link.iter("box")
+    assert (link.get("name"), box.get("size")) == ("world", "2.0 4.0 6.0")
