@@ -14,7 +14,8 @@ import numpy as np
 
 from robostack.bench.bench import BenchEntry, Measured
 from robostack.env import bounds
-from robostack.make import make_env
+from robostack.make import make_env, simulate
+from robostack.tasks.hopper import HopperTask
 from sim.bodies.gymnasium_assets import gymnasium_model
 
 COUNT = 512
@@ -23,6 +24,8 @@ FRAME_SKIP = 4
 REPEATS = 9
 SLICE_STEPS = 8192
 """Control steps per measurement: short, so that the contenders take turns often enough to see the same machine."""
+RESTART_STEPS = 25
+"""Control steps after which the simulations of stepping alone begin again."""
 WARM_UP = 100
 """Control steps before the first measurement: the mix of falling and fresh hoppers is then steady."""
 
@@ -35,6 +38,8 @@ def run(quick: bool) -> Measured:
         contenders["envpool"] = envpool
     best = _best_rates(contenders, 2 if quick else REPEATS, SLICE_STEPS // 8 if quick else SLICE_STEPS)
     figures = {f"{name}_per_cpu_s": rate for name, rate in best.items()}
+    randomized = _randomized(2 if quick else REPEATS, SLICE_STEPS // 8 if quick else SLICE_STEPS)
+    figures.update(randomized)
     ratio_raw = best["vector_env"] / best["raw"]
     ratio_gymnasium = best["vector_env"] / best["gymnasium_sync"]
     figures.update(ratio_to_raw=ratio_raw, ratio_to_gymnasium_sync=ratio_gymnasium)
@@ -46,11 +51,50 @@ def run(quick: bool) -> Measured:
         "Gymnasium restarts within a step, as ours does; in its default mode a restart counts as a control step",
         "unit: process CPU time of all threads; random actions, so that hoppers fall and restart often",
         f"MuJoCo {mujoco.__version__}, Gymnasium {gymnasium.__version__}",
+        "shared, randomized: stepping alone, with one model for all and with masses, dampings and friction for each "
+        "simulation, all of them nominal, so that both compute the same; _env: the whole environment with dynamics "
+        "drawn anew at every restart, random actions, so that hoppers restart every few dozen steps",
         f"one simulated UR5e doing ur5e-reach: {single:.0f} control steps of 40 ms per CPU-second",
     ]
     if envpool is None:
         notes.append("EnvPool is not installed, so that envpool_per_cpu_s is absent")
-    return Measured(figures, ratio_raw >= 0.95 and ratio_gymnasium >= 1.5, seeds=(0,), notes=tuple(notes))
+    met = ratio_raw >= 0.95 and ratio_gymnasium >= 1.5 and randomized["randomized_vs_shared"] >= 0.95
+    return Measured(figures, met, seeds=(0,), notes=tuple(notes))
+
+
+def _randomized(repeats: int, steps: int) -> dict[str, float]:
+    """What a model of its own for each simulation costs: rates in turns, and their ratios."""
+    stepping = {"shared": _stepping(False), "randomized": _stepping(True)}
+    best = _best_rates(stepping, repeats, steps)
+    envs = _best_rates({"shared": _vector_env(), "randomized": _vector_env(randomize=True)}, repeats, steps)
+    return {
+        "shared_stepping_per_cpu_s": best["shared"],
+        "randomized_stepping_per_cpu_s": best["randomized"],
+        "randomized_vs_shared": best["randomized"] / best["shared"],
+        "randomized_vs_shared_env": envs["randomized"] / envs["shared"],
+    }
+
+
+def _stepping(randomized: bool) -> Callable[[], int]:
+    """One control step of the physics alone; all begin again, equally, before most have fallen."""
+    task = HopperTask()
+    plant = simulate(task, COUNT)
+    if randomized:
+        plant.set_dynamics({entry.name: np.full(COUNT, entry.nominal) for entry in task.dynamics})
+    start = task.start(np.random.default_rng(0), COUNT)
+    inputs = np.zeros((COUNT, FRAME_SKIP, len(task.spec.joints)))
+    turn, done = _Turn(_actions(COUNT)), 0
+
+    def advance() -> int:
+        nonlocal done
+        if done % RESTART_STEPS == 0:
+            plant.engine.reset(start.joint_position, start.joint_velocity)
+        inputs[:, :, -3:] = turn.next()[:, None]
+        plant.engine.step(inputs)
+        done += 1
+        return COUNT
+
+    return advance
 
 
 def _best_rates(contenders: dict[str, Callable[[], int]], repeats: int, steps: int) -> dict[str, float]:
@@ -66,9 +110,9 @@ def _best_rates(contenders: dict[str, Callable[[], int]], repeats: int, steps: i
     return best
 
 
-def _vector_env() -> Callable[[], int]:
+def _vector_env(randomize: bool = False) -> Callable[[], int]:
     """One step of our environment; returns the control steps done."""
-    env = make_env("hopper", COUNT, randomize=False)
+    env = make_env("hopper", COUNT, randomize=randomize)
     env.reset()
     actions = _actions(COUNT)
     for index in range(WARM_UP):
@@ -175,5 +219,6 @@ BENCH = BenchEntry(
     aims={
         "vector_env_per_cpu_s": ">= 0.95 x raw_per_cpu_s",
         "ratio_to_gymnasium_sync": ">= 1.5",
+        "randomized_vs_shared": ">= 0.95",
     },
 )
