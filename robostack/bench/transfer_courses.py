@@ -78,7 +78,7 @@ SWINGUP = Course(
     seeds=(0, 1, 2),
     settings=_QUICK,
     distributions={
-        "autodr": {"low_return": 150.0, "high_return": 250.0, "step": 0.05, "episodes": 5},
+        "autodr": {"low_return": 150.0, "high_return": 250.0, "step": 0.08, "episodes": 5},
         "lsdr": {"weight": 100.0},
         "doraemon": {"step_divergence": 0.1},
     },
@@ -92,7 +92,7 @@ HOPPER = Course(
     seeds=(0,),
     settings={**_QUICK, "target_entropy_per_action": -1.0},
     distributions={
-        "autodr": {"low_return": 500.0, "high_return": 800.0, "step": 0.05, "episodes": 5},
+        "autodr": {"low_return": 500.0, "high_return": 800.0, "step": 0.08, "episodes": 5},
         "lsdr": {"weight": 100.0},
         "doraemon": {"step_divergence": 0.1, "success_return": 800.0},
     },
@@ -108,7 +108,7 @@ PANDA_PUSH = Course(
     seeds=(0,),
     settings={**_QUICK, "layer_norm": True},
     distributions={
-        "autodr": {"low_return": -150.0, "high_return": 0.0, "step": 0.05, "episodes": 5},
+        "autodr": {"low_return": -150.0, "high_return": 0.0, "step": 0.08, "episodes": 5},
         "lsdr": {"weight": 100.0},
         "doraemon": {"step_divergence": 0.2},
     },
