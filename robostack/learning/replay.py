@@ -118,21 +118,28 @@ class Replay:
         """
         if len(self) == 0:
             raise ConfigError("the replay is empty: observe transitions before drawing from it")
-        return self._read(rng.integers(len(self), size=count))
+        return self.read(rng.integers(len(self), size=count))
 
     def newest(self, count: int) -> dict[str, NDArray[Any]]:
         """The last `count` transitions (fewer if there are fewer), oldest first."""
         count = min(count, len(self))
-        return self._read(np.arange(self.total - count, self.total) % self.capacity)
+        return self.read(np.arange(self.total - count, self.total) % self.capacity)
 
-    def _read(self, at: NDArray[np.integer[Any]]) -> dict[str, NDArray[Any]]:
+    def read(self, at: NDArray[np.integer[Any]]) -> dict[str, NDArray[Any]]:
+        """The transitions in the rows `at`; name -> (len(at), *shape of the field)."""
         rows = np.take(self._rows, at, axis=0)
-        found = {}
-        for name, field in self.fields.items():
-            start = self._columns[name].start
-            used = int(np.prod(field.shape)) * np.dtype(field.dtype).itemsize
-            found[name] = rows[:, start : start + used].view(field.dtype).reshape(len(at), *field.shape)
-        return found
+        return {name: self._field(rows, name) for name in self.fields}
+
+    def column(self, name: str, at: NDArray[np.integer[Any]]) -> NDArray[Any]:
+        """One field of the rows `at`, (len(at), *shape)."""
+        start = self._columns[name].start
+        return self._field(self._rows[at, start : self._columns[name].stop], name, start)
+
+    def _field(self, rows: Rows, name: str, first: int = 0) -> NDArray[Any]:
+        """A field of rows whose bytes begin at `first` of the whole row."""
+        field, start = self.fields[name], self._columns[name].start - first
+        used = int(np.prod(field.shape)) * np.dtype(field.dtype).itemsize
+        return rows[:, start : start + used].view(field.dtype).reshape(len(rows), *field.shape)
 
     def flush(self) -> None:
         """Wait until all transitions are on the disk. In memory there is nothing to wait for."""

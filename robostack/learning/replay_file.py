@@ -24,8 +24,8 @@ Rows = NDArray[np.uint8]
 FORMAT = 1
 TAIL = 16
 """Bytes behind the data of a row: its number and its check sum, both uint64."""
-CHUNK = 65_536
-"""Rows that are checked at once."""
+CHUNK_BYTES = 1 << 23
+"""How much is checked, or copied, at once; rows with images are large."""
 
 
 class ReplayFile:
@@ -44,6 +44,7 @@ class ReplayFile:
     def __init__(self, folder: Path, layout: dict[str, Any], capacity: int, row_bytes: int) -> None:
         self.path, self.capacity, self.row_bytes = folder, capacity, row_bytes
         self._stride = -(-(row_bytes + TAIL) // 8) * 8
+        self._chunk = max(1, CHUNK_BYTES // self._stride)
         self._head = {"format": FORMAT, "capacity": capacity, "row_bytes": row_bytes, "layout": layout}
         factors = np.random.default_rng(0).integers(0, 2**63, self._stride // 4, dtype=np.uint64)
         self._factors = factors * np.uint64(2) + np.uint64(1)  # odd: any change of one word changes the sum
@@ -149,12 +150,12 @@ class ReplayFile:
     def _recover(self) -> None:
         """Find the rows that are whole; close the gaps that damaged ones leave."""
         numbers = np.zeros(self.capacity, dtype=np.uint64)
-        for start in range(0, self.capacity, CHUNK):
-            part = self.rows[start : start + CHUNK]
+        for start in range(0, self.capacity, self._chunk):
+            part = self.rows[start : start + self._chunk]
             tail = np.ascontiguousarray(part[:, -TAIL:]).view(np.uint64)
             if not tail.any():
                 continue
-            numbers[start : start + CHUNK] = np.where(self._sums(part) == tail[:, 1], tail[:, 0], 0)
+            numbers[start : start + self._chunk] = np.where(self._sums(part) == tail[:, 1], tail[:, 0], 0)
         place = np.arange(1, self.capacity + 1, dtype=np.uint64)
         numbers[(numbers % np.uint64(self.capacity)) != (place % np.uint64(self.capacity))] = 0
         newest = int(numbers.max(initial=0))
@@ -182,13 +183,14 @@ class ReplayFile:
 
     def _compact(self, kept: NDArray[np.uint64]) -> None:
         """Number the rows `kept` anew, without gaps."""
-        rows = np.array(self.rows[(kept - np.uint64(1)) % np.uint64(self.capacity), : self.row_bytes])
+        old, places = self.rows, (kept - np.uint64(1)) % np.uint64(self.capacity)
         fresh = temporary_sibling(self.path / "rows.bin")
         fresh.unlink(missing_ok=True)
-        self._file.close()
+        self._file.close()  # the old map stays readable
         self._file, self.rows = self._map(fresh)
         self.total = 0
-        self.append(rows)
+        for start in range(0, len(places), self._chunk):
+            self.append(np.array(old[places[start : start + self._chunk], : self.row_bytes]))
         self.flush()
         fresh.replace(self.path / "rows.bin")
 

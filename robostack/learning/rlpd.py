@@ -4,15 +4,17 @@ Ball et al., "Efficient Online Reinforcement Learning with Offline Data", ICML 2
 one update per step and no LayerNorm it is soft actor-critic (Haarnoja et al. 2018, arXiv 1812.05905): see sac.py.
 
 One group of updates: draw all batches at once; for each, one step of every critic towards a target from a random
-subset of the moving-average critics; then one step of the actor and of the temperature on the last batch.
+subset of the moving-average critics; then one step of the actor and of the temperature on the last batch. Policies with
+cameras learn the same way on the features of an encoder: see image_input.py.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -23,10 +25,14 @@ from robostack.contract import Contract, require_match
 from robostack.learning.avg import action_bounds
 from robostack.learning.batched_critic import BatchedCritic
 from robostack.learning.flat_adam import FlatAdam, flatten
-from robostack.learning.gripper_critic import GripperCritic, GripperStep
+from robostack.learning.frame_replay import FRAMES, NEXT_FRAMES, FrameReplay
+from robostack.learning.gripper_critic import GripperCritic
+from robostack.learning.image_input import ImageInput, split
+from robostack.learning.image_settings import seen_elements
 from robostack.learning.learner import LearnerEntry, Transition
 from robostack.learning.normalization import RunningNormalizer
-from robostack.learning.replay import SOURCES, Replay, transition_fields
+from robostack.learning.replay import SOURCES, Field, Replay, transition_fields
+from robostack.learning.rlpd_batches import Batches, gripper_step, mixed
 from robostack.learning.rlpd_config import RlpdConfig
 from robostack.learning.torch_actor import SquashedActor
 from robostack.learning.torch_backend import Tensor, open_device, restore, to_arrays, torch
@@ -38,24 +44,6 @@ LEARNER = LearnerEntry(
     simulations=8,
     extra="train",
 )
-
-
-class Batches(NamedTuple):
-    """The batches of one group, all on the device; (group, batch, ...)."""
-
-    state: Tensor
-    """What the actor sees, normalised."""
-    next_state: Tensor
-    critic_input: Tensor
-    """State, privileged observation, action."""
-    next_context: Tensor
-    """Next state and privileged observation."""
-    reward: Tensor
-    bootstrap: Tensor
-    """Discount, or 0 where the episode ended by itself."""
-    weight: Tensor
-    gripper: Tensor
-    """Number of the gripper's level; empty without a gripper."""
 
 
 class Rlpd:
@@ -74,7 +62,8 @@ class Rlpd:
         self.contract, self.config, self.seed = contract, config, seed
         self.rng = np.random.Generator(np.random.PCG64(seed))
         self.device = open_device(config.device)
-        observations, actions = contract.num_observations * contract.history, contract.num_actions
+        self._seen = seen_elements(contract, config.unseen)
+        observations, actions = len(self._seen), contract.num_actions
         self.low, self.high = action_bounds(contract)
         if not np.all(np.isfinite(self.high - self.low)):
             raise ConfigError(f"task '{contract.task}' has actions without bounds; give each action term low and high")
@@ -82,12 +71,14 @@ class Rlpd:
         self._gripper_column = _column(contract, config.gripper) if config.gripper else -1
         self._arm = [column for column in range(actions) if column != self._gripper_column]
         self.target_entropy = config.target_entropy_per_action * len(self._arm)
+        self.images = ImageInput(config, observations, self.rng, self.device) if config.cameras else None
+        states = observations if self.images is None else self.images.width
         head = (config.architecture, config.feature_epsilon, config.variance)
-        self.actor = SquashedActor(observations, config.hidden, len(self._arm), self.rng, *head).to(self.device)
-        width = observations + config.privileged + len(self._arm)
+        self.actor = SquashedActor(states, config.hidden, len(self._arm), self.rng, *head).to(self.device)
+        width = states + config.privileged + len(self._arm)
         form = (config.layer_norm, config.critic_activation, self.device)
         self.critic = BatchedCritic(width, config.hidden, config.critics, self.rng, *form)
-        self.gripper = self._open_gripper(observations) if config.gripper else None
+        self.gripper = self._open_gripper(states) if config.gripper else None
         self.target = self.critic.parameters.clone()
         self._target_layers = self.critic.view(self.target)
         self.log_temperature = torch.tensor([math.log(config.initial_temperature)], device=self.device)
@@ -97,14 +88,19 @@ class Rlpd:
         self.temperature_optimizer = FlatAdam(self.log_temperature, slope, config.temperature_learning_rate)
         self.normalizer = RunningNormalizer(observations)
         fields = transition_fields(observations, actions, config.privileged)
-        folders = [Path(config.replay_dir) / name if config.replay_dir else None for name in ("online", "demo")]
-        self.online = Replay(fields, config.replay_size, folders[0])
+        self.online = self._open_replay("online", fields, config.replay_size)
         """What the policy and its corrections experienced."""
-        self.demos = Replay(fields, config.demo_size, folders[1])
+        self.demos = self._open_replay("demo", fields, config.demo_size)
         """Demonstrations and corrections."""
         self.steps, self.updates, self.rejected = 0, 0, 0
         self._owed = 0.0
         self._metrics: dict[str, float] = {}
+
+    def _open_replay(self, name: str, fields: Mapping[str, Field], capacity: int) -> Replay | FrameReplay:
+        folder = Path(self.config.replay_dir) / name if self.config.replay_dir else None
+        if self.images is None:
+            return Replay(fields, capacity, folder)
+        return FrameReplay(fields, self.images.field, capacity, folder)
 
     def _open_gripper(self, observations: int) -> GripperCritic:
         config = self.config
@@ -117,15 +113,24 @@ class Rlpd:
         """Steps of the critics that the promised ratio still asks for."""
         return math.floor(self._owed + 1e-6)  # the sum of many fractions is not exact
 
-    def act(self, observation: Array, explore: bool = True) -> FloatArray:
+    @property
+    def image_size(self) -> int | None:
+        """Width and height of the images that `act` needs [px]; None: none."""
+        return self.config.image_size if self.images is not None else None
+
+    def act(self, observation: Any, explore: bool = True) -> FloatArray:
         """Actions for `observation` (..., num_observations), within the contract's bounds, (..., num_actions).
 
         With `explore` drawn from the policy, and uniformly before `learning_starts`; without, the policy's mean.
+        With cameras the observation is a dictionary: "state", and the image of each camera under its name.
 
         Raises:
+            ConfigError: an image is missing.
             NonFiniteError: the observation is not finite.
         """
-        array = np.asarray(observation, dtype=np.float64)
+        vector, pictures = (observation, None) if self.images is None else split(observation)
+        array = np.asarray(vector, dtype=np.float64)
+        array = array if self.images is None else array[..., self._seen]
         if not np.all(np.isfinite(array)):
             raise NonFiniteError(f"the observation is not finite: {observation}")
         shape = (*array.shape[:-1], self.center.size)
@@ -139,6 +144,8 @@ class Rlpd:
             return drawn
         state = self._tensor(self._normalized(array)).reshape(-1, array.shape[-1])
         with torch.no_grad():
+            if self.images is not None and pictures is not None:
+                state = self.images.look(self.images.images(pictures), state)
             if explore:
                 squashed = self.actor.draw(state, self._noise(state.shape[0]))[0].cpu().numpy().astype(np.float64)
             else:
@@ -176,11 +183,13 @@ class Rlpd:
 
     def _rows(self, transition: Transition) -> dict[str, Any]:
         """The finite ones of a transition's steps, as the replay takes them."""
-        observation = np.atleast_2d(np.asarray(transition.observation, dtype=np.float32))
+        observation, pictures = self._observed(transition.observation)
+        following, next_pictures = self._observed(transition.next_observation)
         count = len(observation)
         rows: dict[str, Any] = {
+            **({} if self.images is None else {FRAMES: pictures, NEXT_FRAMES: next_pictures}),
             "observation": observation,
-            "next_observation": np.atleast_2d(np.asarray(transition.next_observation, dtype=np.float32)),
+            "next_observation": following,
             "action": np.atleast_2d(np.asarray(transition.action, dtype=np.float32)),
             "reward": np.broadcast_to(np.asarray(transition.reward, dtype=np.float32), (count,)),
             "weight": np.full(count, transition.weight, dtype=np.float32),
@@ -202,6 +211,14 @@ class Rlpd:
                 finite &= np.isfinite(rows[name]).reshape(count, -1).all(axis=1)
         self.rejected += count - int(finite.sum())
         return rows if finite.all() else {name: array[finite] for name, array in rows.items()}
+
+    def _observed(self, observation: Any) -> tuple[Any, Any]:
+        """What the replay keeps of an observation: vectors (n, seen), and frames (n, ...) with cameras."""
+        if self.images is None:
+            return np.atleast_2d(np.asarray(observation, dtype=np.float32)), None
+        vector, pictures = split(observation)
+        state = np.atleast_2d(np.asarray(vector, dtype=np.float32))[:, self._seen]
+        return state, self.images.frames(self.images.images(pictures))
 
     def update(self, limit: int | None = None) -> dict[str, float]:
         """Do the groups of updates that are due, at most `limit` of them.
@@ -225,18 +242,20 @@ class Rlpd:
             noise, chosen = self._noise(group * batch).view(group, batch, -1), self._subsets(group)
             temperature = float(self.log_temperature.exp())
             for index in range(group):
-                action, log_probability = self.actor.draw(batches.next_state[index], noise[index])
-                target = self._target(torch.cat([batches.next_context[index], action], dim=-1), chosen[index])
+                features, state, following, inputs, context = self._inputs(batches, index)
+                action, log_probability = self.actor.draw(following, noise[index])
+                target = self._target(torch.cat([context, action], dim=-1), chosen[index])
                 if config.entropy_backup:
                     target -= temperature * log_probability
                 target = batches.reward[index] + batches.bootstrap[index] * target
-                error = self._critic_step(batches.critic_input[index], target, batches.weight[index])
+                error = self._critic_step(inputs, target, batches.weight[index], features)
                 if self.gripper is not None:
-                    self._metrics["gripper_loss"] = self.gripper.learn(_gripper_step(batches, index))
+                    step = gripper_step(batches, index, state, following)
+                    self._metrics["gripper_loss"] = self.gripper.learn(step)
         self.updates += group
         self._metrics |= {"critic_loss": float(error.square().mean())}
         if actor:
-            value, entropy = self._actor_step(batches.state[-1], batches.critic_input[-1])
+            value, entropy = self._actor_step(state, inputs)
             self._metrics |= {"value": value, "entropy": entropy}
         self._metrics |= {
             "temperature": float(self.log_temperature.exp()),
@@ -251,11 +270,38 @@ class Rlpd:
         values, _ = self.critic.forward(next_input, layers)
         return values[:, :, 0].amin(dim=0)
 
-    def _critic_step(self, inputs: Tensor, target: Tensor, weight: Tensor) -> Tensor:
-        """One step of all critics on the mean of weight (q - target)^2; the errors, (critics, batch, 1)."""
+    def _inputs(self, batches: Batches, index: int) -> tuple[Tensor | None, Tensor, Tensor, Tensor, Tensor]:
+        """What one batch gives the networks.
+
+        Returns:
+            Features that can be differentiated, None without cameras; what the actor sees, and after the step; what
+            the critics are given, and after the step but for the action.
+        """
+        state, following = batches.state[index], batches.next_state[index]
+        inputs, context = batches.critic_input[index], batches.next_context[index]
+        if self.images is None:
+            return None, state, following, inputs, context
+        features = self.images.features(batches.frames[index], state, learn=True)
+        state, following = features.detach(), self.images.features(batches.next_frames[index], following, learn=False)
+        return features, state, following, torch.cat([state, inputs], dim=-1), torch.cat([following, context], dim=-1)
+
+    def _critic_step(self, inputs: Tensor, target: Tensor, weight: Tensor, features: Tensor | None) -> Tensor:
+        """One step of all critics, and of the encoder, on the mean of weight (q - target)^2.
+
+        Args:
+            inputs: state or features, privileged observation and action.
+            target: (batch,).
+            weight: (batch,).
+            features: what the encoder gave, if there is one; the first columns of `inputs`.
+
+        Returns:
+            The errors, (critics, batch, 1).
+        """
         values, run = self.critic.forward(inputs)
         error = values - target[:, None]
         self.critic.backward(run, error * (weight[:, None] * (2.0 / len(target))))
+        if self.images is not None and features is not None:
+            self.images.learn(features, self.critic.input_gradient(run)[:, : features.shape[1]])
         self.critic_optimizer.step()
         self.target.lerp_(self.critic.parameters, self.config.target_rate)
         return error
@@ -296,31 +342,23 @@ class Rlpd:
     def _draw(self, group: int) -> Batches:
         """The batches of one group: each with its share of demonstrations."""
         config = self.config
-        demos = round(config.demo_fraction * config.batch_size) if len(self.demos) else 0
-        demos = config.batch_size if not len(self.online) else demos
-        parts = [(self.demos, demos), (self.online, config.batch_size - demos)]
-        drawn = [
-            {
-                name: array.reshape(group, size, *array.shape[1:])
-                for name, array in source.sample(self.rng, group * size).items()
-            }
-            for source, size in parts
-            if size
-        ]
-        rows = {name: np.concatenate([part[name] for part in drawn], axis=1) for name in drawn[0]}
+        rows = mixed(self.online, self.demos, self.rng, (group, config.batch_size), config.demo_fraction)
         state, following = (self._tensor(self._normalized(rows[name])) for name in ("observation", "next_observation"))
         executed = self._tensor(np.clip((rows["action"] - self.center) / self.half, -1.0, 1.0))
         action, level = executed[..., self._arm], executed[..., self._gripper_column]
         privileged = [self._tensor(rows["privileged"])] if config.privileged else []
+        first = 0 if self.images is None else 1  # features take the state's place
         return Batches(
             state=state,
             next_state=following,
-            critic_input=torch.cat([state, *privileged, action], dim=-1),
-            next_context=torch.cat([following, *privileged], dim=-1),
+            critic_input=torch.cat([state, *privileged, action][first:], dim=-1),
+            next_context=torch.cat([following, *privileged, following[..., :0]][first:], dim=-1),
             reward=self._tensor(rows["reward"]),
             bootstrap=self._tensor(config.discount * (1.0 - rows["terminated"])),
             weight=self._tensor(rows["weight"]),
             gripper=level[:0] if self.gripper is None else self.gripper.nearest(level),
+            frames=rows.get(FRAMES),
+            next_frames=rows.get(NEXT_FRAMES),
         )
 
     def _normalized(self, observation: Array) -> Array:
@@ -374,7 +412,10 @@ class Rlpd:
             CheckpointError: a file is missing or damaged, or of another configuration.
             ContractMismatchError: the checkpoint is of another task or robot.
         """
-        require_match(load_policy(folder).contract, self.contract, f"checkpoint {folder}")
+        policy = load_policy(folder)
+        require_match(policy.contract, self.contract, f"checkpoint {folder}")
+        if self.images is not None:
+            self.images.require_match(policy.config, f"checkpoint {folder}")
         stored, document = load_arrays(folder, "learner")
         restore(self._tensors(), stored, folder)
         try:
@@ -407,13 +448,16 @@ class Rlpd:
         if self.gripper is not None:
             network["gripper"] = self.gripper.network(self._gripper_column)
         settings = {key: value for key, value in dataclasses.asdict(self.config).items() if key != "replay_dir"}
-        return {"kind": "mlp", "network": network, "learner": "rlpd", **settings}
+        if self.images is None:
+            return {"kind": "mlp", "network": network, "learner": "rlpd", **settings}
+        return {"kind": "image-mlp", "network": network, "learner": "rlpd", **settings, "images": self.images.blocks()}
 
     def _tensors(self) -> dict[str, Tensor]:
         """Every tensor of the state, by name; the tensors themselves, so that `load` can write into them."""
         tensors = {f"actor.{name}": value.detach() for name, value in self.actor.named_parameters()}
         tensors |= {"critic": self.critic.parameters, "target": self.target, "log_temperature": self.log_temperature}
         tensors |= {} if self.gripper is None else self.gripper.tensors()
+        tensors |= {} if self.images is None else self.images.tensors()
         tensors |= self.actor_optimizer.tensors("actor_adam") | self.critic_optimizer.tensors("critic_adam")
         return tensors | self.temperature_optimizer.tensors("temperature_adam")
 
@@ -429,6 +473,7 @@ class Rlpd:
             "action_high": self.high,
             **self.actor.policy_arrays(),
             **({} if self.gripper is None else self.gripper.policy_arrays()),
+            **({} if self.images is None else self.images.encoder.arrays()),
         }
 
 
@@ -447,15 +492,3 @@ def _column(contract: Contract, name: str) -> int:
             return start
         start += len(term.elements)
     raise UnknownNameError("term of the action", name, [term.name for term in contract.action])
-
-
-def _gripper_step(batches: Batches, index: int) -> GripperStep:
-    """What the gripper did in one batch of the group."""
-    return GripperStep(
-        state=batches.state[index],
-        next_state=batches.next_state[index],
-        chosen=batches.gripper[index],
-        reward=batches.reward[index],
-        bootstrap=batches.bootstrap[index],
-        weight=batches.weight[index],
-    )

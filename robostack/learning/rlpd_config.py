@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from hardware.errors import ConfigError
+from robostack.learning.image_settings import ImageSettings
 from robostack.learning.squashed_gaussian import Variance
 
 Activation = Literal["relu", "tanh"]
@@ -13,7 +14,7 @@ Architecture = Literal["relu", "avg"]
 
 
 @dataclass(frozen=True)
-class RlpdConfig:
+class RlpdConfig(ImageSettings):
     """Settings. The defaults are those of RLPD's locomotion tasks."""
 
     critics: int = 10
@@ -94,15 +95,24 @@ class RlpdConfig:
         for key in ("updates_per_step", "actor_learning_rate", "critic_learning_rate", "initial_temperature"):
             if not getattr(self, key) > 0.0:
                 raise ConfigError(f"{name}.{key} = {getattr(self, key)} must be positive")
-        for key in ("discount", "target_rate", "demo_fraction"):
-            if not 0.0 <= getattr(self, key) <= 1.0:
-                raise ConfigError(f"{name}.{key} = {getattr(self, key)} must lie in [0, 1]")
         for key in ("temperature_learning_rate", "learning_starts", "privileged"):
             if getattr(self, key) < 0:
                 raise ConfigError(f"{name}.{key} = {getattr(self, key)} must not be negative")
+        for key in ("discount", "target_rate", "demo_fraction"):
+            if not 0.0 <= getattr(self, key) <= 1.0:
+                raise ConfigError(f"{name}.{key} = {getattr(self, key)} must lie in [0, 1]")
+        self._check_networks(name)
+
+    def _check_networks(self, name: str) -> None:
+        """The settings of the networks, and of the gripper."""
         if not 1 <= self.target_subset <= self.critics:
             raise ConfigError(f"{name}.target_subset = {self.target_subset} must lie in [1, critics = {self.critics}]")
         if len(set(self.gripper_levels)) != len(self.gripper_levels) or len(self.gripper_levels) < 2:
             raise ConfigError(f"{name}.gripper_levels = {self.gripper_levels} must name two levels or more, each once")
+        self.check_images()
+        if self.cameras and self.architecture == "avg":
+            raise ConfigError(
+                f"{name}.architecture: with cameras it is 'relu'; AVG, for which 'avg' is, has no cameras"
+            )
         if not self.hidden or min(self.hidden) < 1:
             raise ConfigError(f"{name}.hidden = {self.hidden} must name one width or more, each at least 1")

@@ -73,17 +73,22 @@ class KeypointEncoder:
         """Features (batch, cameras * FEATURES) of images (batch, cameras, size, size, 3), uint8 RGB."""
         batch, cameras = images.shape[:2]
         hidden = scaled(images).reshape(batch * cameras, *images.shape[2:]).transpose(0, 3, 1, 2)
-        for index, ((weight, bias), (_, kernel, stride)) in enumerate(zip(self.layers, CONVOLUTIONS, strict=True)):
+        for index, ((weight, bias), (_, _, stride)) in enumerate(zip(self.layers, CONVOLUTIONS, strict=True)):
             if index:
                 hidden = np.maximum(hidden, 0.0)
-            patches = np.lib.stride_tricks.sliding_window_view(hidden, (kernel, kernel), axis=(2, 3))
-            patches = patches[:, :, ::stride, ::stride]
-            hidden = np.tensordot(patches, weight, axes=((1, 4, 5), (1, 2, 3))).transpose(0, 3, 1, 2)
-            hidden = hidden + bias[:, None, None]
+            hidden = convolved(hidden, weight, bias, stride)
         flat = hidden.reshape(*hidden.shape[:2], -1)
         share = np.exp(flat - flat.max(axis=-1, keepdims=True))
         share /= share.sum(axis=-1, keepdims=True)
         return np.asarray(share @ self.positions, dtype=np.float32).reshape(batch, -1)
+
+
+def convolved(hidden: Array32, weight: Array32, bias: Array32, stride: int) -> Array32:
+    """A convolution without padding: (batch, fan_in, rows, columns) to (batch, fan_out, ...)."""
+    patches = np.lib.stride_tricks.sliding_window_view(hidden, weight.shape[2:], axis=(2, 3))
+    patches = patches[:, :, ::stride, ::stride]
+    product = np.tensordot(patches, weight, axes=((1, 4, 5), (1, 2, 3))).transpose(0, 3, 1, 2)
+    return np.asarray(product + bias[:, None, None], dtype=np.float32)
 
 
 def scaled(images: NDArray[np.uint8]) -> Array32:

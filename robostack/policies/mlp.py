@@ -26,12 +26,13 @@ class MlpPolicy:
 
     Args:
         saved: what the checkpoint holds.
+        inputs: length of what the network is given; None: the task's observation.
 
     Raises:
         CheckpointError: an array is missing or has the wrong shape.
     """
 
-    def __init__(self, saved: SavedPolicy) -> None:
+    def __init__(self, saved: SavedPolicy, inputs: int | None = None) -> None:
         self.contract = saved.contract
         self.period_s = saved.contract.control_period_s
         """Time between two actions [s]."""
@@ -49,11 +50,10 @@ class MlpPolicy:
             self.low, self.high = arrays["action_low"], arrays["action_high"]
         except KeyError as error:
             raise CheckpointError(f"the policy lacks {error}. Use another checkpoint, or train again.") from error
-        self._require_shapes()
+        self._require_shapes(self.contract.num_observations * self.contract.history if inputs is None else inputs)
         self._layers = [(np.ascontiguousarray(weight.T), bias) for weight, bias in self.layers]
 
-    def _require_shapes(self) -> None:
-        expected = self.contract.num_observations * self.contract.history
+    def _require_shapes(self, expected: int) -> None:
         widths = [self.mean.size, *(weight.shape[0] for weight, _ in self.layers)]
         actions = widths[-1] + (self.gripper is not None)
         fits = widths[0] == expected and actions == self.contract.num_actions == self.center.size
@@ -117,7 +117,7 @@ def load_policy(folder: Path, offered: Contract | None = None) -> Policy:
     saved = read_policy(folder)
     if offered is not None:
         require_match(saved.contract, offered, f"policy {folder}")
-    kinds: dict[str, Callable[[SavedPolicy], Policy]] = {"mlp": MlpPolicy, "chunk": _chunked}
+    kinds: dict[str, Callable[[SavedPolicy], Policy]] = {"mlp": MlpPolicy, "image-mlp": _seeing, "chunk": _chunked}
     kind = saved.config.get("kind")
     if kind not in kinds:
         raise CheckpointError(f"{folder}: policy of kind {kind!r}; this version runs {', '.join(kinds)}.")
@@ -129,3 +129,9 @@ def _chunked(saved: SavedPolicy) -> Policy:
     from robostack.policies.chunked import ChunkedPolicy
 
     return ChunkedPolicy(ChunkNetwork(saved))
+
+
+def _seeing(saved: SavedPolicy) -> Policy:
+    from robostack.policies.image_mlp import ImageMlpPolicy
+
+    return ImageMlpPolicy(saved)

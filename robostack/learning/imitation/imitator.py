@@ -16,6 +16,7 @@ from hardware.errors import CheckpointError, ConfigError, NonFiniteError, Unknow
 from robostack.checkpoint import load_arrays, load_policy, save_arrays, save_policy
 from robostack.contract import Contract, require_match
 from robostack.env import bounds
+from robostack.learning.image_augmentation import shifted
 from robostack.learning.imitation.behaviour_cloning import BehaviourCloning
 from robostack.learning.imitation.config import ImitationConfig
 from robostack.learning.imitation.demonstrations import sha256_of
@@ -25,7 +26,7 @@ from robostack.learning.imitation.head import Head
 from robostack.learning.imitation.network import ChunkNet, draw, embedded
 from robostack.learning.imitation.scaling import fitted, hiding
 from robostack.learning.imitation.schedule import average_decay, learning_rate
-from robostack.learning.imitation.vision import as_tensor, shifted
+from robostack.learning.imitation.vision import as_tensor
 from robostack.learning.imitation.windows import Demonstration, Windows
 from robostack.policies.chunk_network import ChunkNetwork
 

@@ -9,9 +9,6 @@ from torch import Tensor, nn
 
 from robostack.policies.keypoint_encoder import CONVOLUTIONS, positions
 
-SHIFT_MAX = 4
-"""Largest shift of an image in training [px], as in DrQ (Kostrikov et al. 2020)."""
-
 
 class KeypointNet(nn.Module):
     """Convolutions and a spatial softmax; one set of weights for all cameras.
@@ -43,13 +40,3 @@ class KeypointNet(nn.Module):
 def as_tensor(images: NDArray[np.uint8]) -> Tensor:
     """Bytes (batch, cameras, size, size, 3) to (batch, cameras, 3, size, size) from -1 to 1."""
     return torch.from_numpy(images).permute(0, 1, 4, 2, 3).float() / 127.5 - 1.0
-
-
-def shifted(images: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Each image moved by up to SHIFT_MAX pixels, its border repeated, (batch, cameras, size, size, 3)."""
-    flat = images.reshape(-1, *images.shape[2:])
-    size, count = flat.shape[1], len(flat)
-    move = rng.integers(-SHIFT_MAX, SHIFT_MAX + 1, (2, count, 1))
-    rows, columns = np.clip(np.arange(size) + move, 0, size - 1)
-    moved: NDArray[np.uint8] = flat[np.arange(count)[:, None, None], rows[:, :, None], columns[:, None, :]]
-    return moved.reshape(images.shape)

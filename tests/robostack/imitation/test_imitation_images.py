@@ -12,10 +12,11 @@ from point_demonstrations import point_contract
 from hardware.errors import CheckpointError, ConfigError, UnknownNameError
 from robostack.checkpoint import load_policy as read
 from robostack.export import export_onnx
+from robostack.learning.image_augmentation import SHIFT_MAX, shifted
 from robostack.learning.imitation.config import ImitationConfig
 from robostack.learning.imitation.imitator import Imitator, blocked_elements
 from robostack.learning.imitation.scaling import fitted, hiding
-from robostack.learning.imitation.vision import SHIFT_MAX, KeypointNet, as_tensor, shifted
+from robostack.learning.imitation.vision import KeypointNet, as_tensor
 from robostack.learning.imitation.windows import Demonstration
 from robostack.policies.chunked import ChunkSettings
 from robostack.policies.keypoint_encoder import FEATURES, KeypointEncoder, feature_map_size, positions

@@ -1,0 +1,46 @@
+"""A task with two cameras for tests, and steps in it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from robostack.contract import Contract
+from robostack.learning.learner import Transition
+from robostack.tasks.task import Term
+
+SIZE = 23
+CAMERAS = ("left", "right")
+
+
+def contract() -> Contract:
+    return Contract(
+        task="toy",
+        robot="toy",
+        joint_names=("j",),
+        default_position=(0.0,),
+        stiffness=(1.0,),
+        damping=(1.0,),
+        base_frame="base",
+        tool_frame=None,
+        control_period_s=0.04,
+        control_rate_hz=500.0,
+        observation=(
+            Term("body", ("a", "b", "c"), "1", "", -9.0, 9.0),
+            Term("secret", ("x", "y"), "1", "", -9.0, 9.0),
+        ),
+        action=(Term("a", ("a0", "a1"), "1", "", -1.0, 3.0),),
+        history=1,
+    )
+
+
+def observation(moment: int, secret: float = 0.0) -> dict:
+    rng = np.random.default_rng([7, moment])
+    images = {name: rng.integers(0, 256, (SIZE, SIZE, 3), dtype=np.uint8) for name in CAMERAS}
+    return {"state": np.concatenate([rng.standard_normal(3), [secret, secret]]), **images}
+
+
+def step(moment: int, source: str = "sim", every: int = 7) -> Transition:
+    rng = np.random.default_rng([8, moment])
+    ended = moment % every == every - 1
+    action, reward = rng.uniform(-1.0, 3.0, 2), float(rng.standard_normal())
+    return Transition(observation(moment), action, reward, observation(moment + 1), ended, False, source)
