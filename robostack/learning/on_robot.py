@@ -81,6 +81,8 @@ class OnRobotLearner:
         """Transitions learned from."""
         self.skipped = 0
         """Transitions not learned from, because the cycle might have been missed."""
+        self.corrected = 0
+        """Transitions in which somebody took over, which are not learned from."""
         self.metrics: Mapping[str, float] = {}
         """What the last update reported."""
 
@@ -99,6 +101,9 @@ class OnRobotLearner:
         """Learn from what the last action led to, if there is time; see `robostack.runner.Experiences`."""
         begun_s = self.clock.now()
         self.cycles += 1
+        if transition.source == "intervention":  # not its own draw: an incremental learner cannot differentiate it
+            self.corrected += 1
+            return
         if self.estimate.value_s > self.update_budget * (deadline_s - begun_s):
             self.skipped += 1
             self.estimate.relax()
@@ -117,6 +122,7 @@ class OnRobotLearner:
             "cycles": self.cycles,
             "learned": self.learned,
             "skipped": self.skipped,
+            "corrected": self.corrected,
             "rejected": int(self.metrics.get("rejected", 0.0)),
             "update_p50_ms": 1e3 * times.percentile(0.5),
             "update_p99_ms": 1e3 * times.percentile(0.99),

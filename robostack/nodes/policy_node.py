@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Literal
 
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
@@ -44,6 +44,7 @@ from robostack.nodes.run_node import run_node
 from robostack.nodes.same_robot import require_same_spec
 from robostack.runner import ABORTS_MAX, EpisodeRecord, EpisodeRunner, Phase, Reference, RunnerConfig, append_result
 from robostack.tasks.task import Task
+from robostack.teleoperation.device_operator import DeviceOperator, open_operator
 
 RESET_PERIOD_S = 2.0
 """Time between two attempts to clear a fault [s]."""
@@ -85,6 +86,10 @@ class PolicyNodeConfig:
     """A measurement older than this aborts the episode [s]."""
     image_age_max_s: float = 0.2
     """An image may be this much older than the measurement that the policy acts on [s]; else the robot holds."""
+    person: str = ""
+    """Teleoperation device of this computer that takes over while its dead-man switch is held; empty: none."""
+    judge: Literal["task", "person"] = "task"
+    """Who says whether an episode succeeded: the task, or the person, by the keys for success and failure."""
     resets_max: int = 0
     """Faults of the robot that the node clears itself, by the driver's service reset. Only for virtual robots: at a
     physical one a person has to see to the cause first."""
@@ -143,16 +148,20 @@ class PolicyNode(ManagedNode):
             start_speed_fraction=self.config.start_speed_fraction,
             start_tolerance_rad=self.config.start_tolerance_rad,
             start_limit_s=self.config.start_limit_s,
+            judge=self.config.judge,
         )
+        person = open_operator(self.config.person, task) if self.config.person else None
+        if person is not None:
+            self._entities.append((DeviceOperator.close, person))
         if learning is None:
             policy = policy_for(self.config.policy, task)
             self._images = images_for(self, policy, self.bridge, self.config.image_age_max_s)
             seeing = policy if self._images is None else SeeingPolicy(policy, self._images)
-            self._runner = EpisodeRunner(task, seeing, self.config.seed, runner_config)
+            self._runner = EpisodeRunner(task, seeing, self.config.seed, runner_config, corrector=person)
         else:
             before = learning.before
             self._runner = EpisodeRunner(
-                task, learning.policy, learning.seed, runner_config, before.episodes, before.acted_s
+                task, learning.policy, learning.seed, runner_config, before.episodes, before.acted_s, person
             )
             self._runner.ready = learning.ready
         self._learning = learning

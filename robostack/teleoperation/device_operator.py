@@ -6,6 +6,7 @@ its frame, its scale, its bounds. Let go, the policy has control again at the ne
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,7 +17,7 @@ from hardware.arrays import Array, FloatArray
 from hardware.clock import Clock, SystemClock
 from hardware.errors import ConfigError, DeviceError, DeviceFaultError, StaleDataError
 from hardware.records import RobotState
-from hardware.teleoperator import OperatorCommand, OperatorEvent, Teleoperator
+from hardware.teleoperator import TELEOPERATORS, OperatorCommand, OperatorEvent, Teleoperator
 from robostack.env import bounds
 from robostack.tasks.task import Episode, Task, Term
 from robostack.teleoperation.coupling import is_finite
@@ -112,6 +113,10 @@ class DeviceOperator:
         said, self._verdict = self._verdict, None
         return said
 
+    def close(self) -> None:
+        """Close the device."""
+        self.device.disconnect()
+
     def _listen(self) -> None:
         """Take in the newest reading and what was said; a device that cannot be read is silent."""
         try:
@@ -161,3 +166,20 @@ def _elements(task: Task, term: Term) -> Sequence[_Element]:
     period_s = 1.0 if term.unit.endswith("/s") else task.control_period_s
     in_tool_frame = term.frame != task.spec.base_frame
     return [_Element(first + names.index(name), period_s / term.scale, in_tool_frame) for name in term.elements]
+
+
+def open_operator(name: str, task: Task) -> DeviceOperator:
+    """The device called `name`, with its default settings, connected, at the robot of `task`.
+
+    Raises:
+        UnknownNameError: there is no such device.
+        DeviceError: it is not there.
+        ConfigError: it cannot move what the task's actions move.
+    """
+    entry = TELEOPERATORS.load(name)
+    config = entry.config_type()()
+    if any(field.name == "robot" for field in dataclasses.fields(config)):
+        config = dataclasses.replace(config, robot=task.spec.name)
+    operator = DeviceOperator(entry.open(config), task)
+    operator.device.connect()
+    return operator

@@ -114,6 +114,12 @@ def test_a_policy_that_cannot_be_read_is_one_clear_line(start, tmp_path):
     assert "Traceback" not in policy.output
 
 
+def test_a_persons_device_that_is_not_there_is_one_clear_line(start):
+    policy = start("policy_node", **TASK, person="joystick")
+    assert policy.wait() == 1
+    assert "unknown teleoperator 'joystick'" in policy.output and "Traceback" not in policy.output
+
+
 def test_robots_are_compared_field_by_field():
     import dataclasses
 

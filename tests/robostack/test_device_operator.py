@@ -16,6 +16,7 @@ from hardware.ur5e import SCENE, UR5E
 from robostack.tasks.panda_pick_cube import PandaPickCube, PandaPickCubeConfig
 from robostack.tasks.panda_tool import ToolMotionConfig
 from robostack.tasks.ur5e_reach import Ur5eReach, Ur5eReachConfig
+from robostack.teleoperation import device_operator
 from robostack.teleoperation.device_operator import DeviceOperator
 
 
@@ -127,3 +128,26 @@ def test_keys_judge_once_and_stop_ends_the_episode(clock):
 def test_an_action_that_no_device_moves_is_refused(clock):
     with pytest.raises(ConfigError, match="joint_velocity"):
         DeviceOperator(Device(clock), Ur5eReach(Ur5eReachConfig(action="joint_velocity")), clock)
+
+
+def test_devices_are_opened_by_name_at_the_tasks_robot(clock, monkeypatch):
+    @dataclasses.dataclass(frozen=True)
+    class Config:
+        robot: str = ""
+
+    class Entry:
+        def config_type(self):
+            return Config
+
+        def open(self, config):
+            opened.append(config.robot)
+            device = Device(clock)
+            device.connect = lambda: opened.append("connected")
+            device.disconnect = lambda: opened.append("closed")
+            return device
+
+    opened: list[str] = []
+    monkeypatch.setattr(device_operator.TELEOPERATORS, "load", lambda name: Entry())
+    operator = device_operator.open_operator("puck", Ur5eReach())
+    operator.close()
+    assert opened == ["ur5e", "connected", "closed"]

@@ -118,6 +118,17 @@ def learning_bench(learner, **config):
     return policy, run
 
 
+def test_steps_in_which_somebody_took_over_are_counted_and_not_learned_from():
+    learner = Slow(VirtualClock(), 0.0)
+    policy = OnRobotLearner(learner, 0.25, learner.clock)
+    for source in ("real", "intervention", "real"):
+        action = policy.act(np.zeros(1))
+        policy.experience(Transition(np.zeros(1), action, 0.0, np.zeros(1), False, False, source), 1.0)
+    assert [told.source for told in learner.told] == ["real", "real"]
+    figures = policy.figures()
+    assert (figures["cycles"], figures["learned"], figures["corrected"], figures["skipped"]) == (3, 2, 1, 0)
+
+
 def test_the_learner_is_told_each_step_once_with_its_end():
     learner = Slow(VirtualClock(), 0.0)
     policy, run = learning_bench(learner, episodes=3)
