@@ -62,6 +62,20 @@ PRESETS: Mapping[tuple[str, str], Mapping[str, Any]] = {
     # From demonstrations: few, small critics and a short horizon, as in HIL-SERL, so that one core keeps up with 10 Hz.
     ("rlpd", "panda-pick-cube"): {**FEW, **FASTER, "gripper": "gripper"},
     ("rlpd", "panda-peg-insert"): FEW,
+    # With twenty demonstrations and one robot: 3,000 steps, one update each.
+    ("rlpd", "ur5e-reach"): {
+        "critics": 2,
+        "hidden": (128, 128),
+        "updates_per_step": 1.0,
+        "critic_steps_per_actor_step": 1,
+        "learning_starts": 200,
+        "discount": 0.9,
+        "initial_temperature": 0.05,
+        "entropy_backup": False,
+        "actor_learning_rate": 1e-3,
+        "critic_learning_rate": 1e-3,
+        "temperature_learning_rate": 1e-3,
+    },
     # Rewards of these tasks come within a second or two.
     ("intentional", "ur5e-reacher-2"): {"discount": 0.95},
     ("intentional", "create2-mover"): {"discount": 0.95},
