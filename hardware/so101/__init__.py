@@ -12,6 +12,9 @@ MODEL = Path(__file__).parent / "so101.xml"
 SCENE = Path(__file__).parent / "scene.xml"
 """The arm with table, light, the camera "overview" and the mocap body "target"."""
 
+PICK_CUBE = Path(__file__).parent / "pick_cube.xml"
+"""The arm at a table with a cube, and the cameras "overview", "front" and "side"."""
+
 ROBOT = RobotEntry(
     spec=SO101,
     model=MODEL,
@@ -20,4 +23,4 @@ ROBOT = RobotEntry(
     summary="SO-101 arm, 6 joints, position servos at 100 Hz on a Feetech or Dynamixel bus",
 )
 
-__all__ = ["MODEL", "ROBOT", "SCENE", "SO101"]
+__all__ = ["MODEL", "PICK_CUBE", "ROBOT", "SCENE", "SO101"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hardware.arrays import Array, namespace
@@ -11,42 +12,48 @@ if TYPE_CHECKING:
     from robostack.tasks.panda_tool import ToolMotionConfig
     from robostack.tasks.task import Term
 
-HOVER_M = 0.07
-"""Height above the cube at which the tool comes over it [m]."""
-OVER_M = 0.012
-"""Horizontal error below which it goes down [m]."""
-AT_CUBE_M = 0.008
-"""Vertical error below which the hand shuts [m]."""
-GRASPED_WIDTH_M = 0.062
-"""A hand that stands still, shut this far or less, with the cube in it, has grasped it [m]."""
-STILL_M_S = 0.02
-"""Speed of the fingers below which they stand still [m/s]."""
+
+@dataclass(frozen=True)
+class PickGeometry:
+    """Sizes of hand and cube; the defaults are those of the Panda's task."""
+
+    hover_m: float = 0.07
+    """Height above the cube at which the tool comes over it [m]."""
+    over_m: float = 0.012
+    """Horizontal error below which it goes down [m]."""
+    at_cube_m: float = 0.008
+    """Vertical error below which the hand shuts [m]."""
+    grasped: float = 0.062
+    """A hand that stands still, shut this far or less, with the cube in it, has grasped it; unit of the opening."""
+    still: float = 0.02
+    """Speed of the opening below which the hand stands still."""
 
 
 class ScriptedPick(ScriptedPolicy):
     """Moves the target of the tool straight to the next of four places, as far as an action goes.
 
     Args:
-        terms: blocks of the observation of `panda-pick-cube`.
+        terms: blocks of the observation of `panda-pick-cube` or `so101-pick-cube`.
         motion: how an action moves the tool.
+        geometry: of hand and cube.
     """
 
-    def __init__(self, terms: tuple[Term, ...], motion: ToolMotionConfig) -> None:
+    def __init__(self, terms: tuple[Term, ...], motion: ToolMotionConfig, geometry: PickGeometry | None = None) -> None:
         super().__init__(terms)
-        self.motion = motion
+        self.motion, self.geometry = motion, geometry if geometry is not None else PickGeometry()
 
     def action(self, seen: dict[str, Array]) -> Array:
         """The action, (..., num_actions), for the observation's blocks in physical units, (..., k) each."""
-        xp = namespace(seen["tool_to_target"])
+        xp, size = namespace(seen["tool_to_target"]), self.geometry
         to_cube, ahead = seen["tool_to_cube"], seen["tool_to_target"]
         closed = seen["gripper_closed"] > 0.5
-        over = xp.linalg.vector_norm(to_cube[..., :2], axis=-1, keepdims=True) < OVER_M
-        level = xp.abs(to_cube[..., 2:]) < AT_CUBE_M
-        still = xp.abs(seen["gripper_velocity"]) < STILL_M_S
-        inside = over & (xp.abs(to_cube[..., 2:]) < 2.0 * AT_CUBE_M)
-        grasped = closed & inside & still & (seen["gripper"] < GRASPED_WIDTH_M)
+        over = xp.linalg.vector_norm(to_cube[..., :2], axis=-1, keepdims=True) < size.over_m
+        level = xp.abs(to_cube[..., 2:]) < size.at_cube_m
+        still = xp.abs(seen["gripper_velocity"]) < size.still
+        inside = over & (xp.abs(to_cube[..., 2:]) < 2.0 * size.at_cube_m)
+        grasped = closed & inside & still & (seen["gripper"] < size.grasped)
         shut = (over & level) | (closed & inside)
-        above = xp.where(over, xp.zeros_like(to_cube[..., 2:]), HOVER_M * xp.ones_like(to_cube[..., 2:]))
+        above = xp.where(over, xp.zeros_like(to_cube[..., 2:]), size.hover_m * xp.ones_like(to_cube[..., 2:]))
         goal = xp.concat([to_cube[..., :2], to_cube[..., 2:] + above], axis=-1)
         lift = xp.concat([xp.zeros_like(to_cube[..., :2]), self.motion.step_m + ahead[..., 2:]], axis=-1)
         goal = xp.where(grasped, lift, xp.where(shut, ahead, goal))
