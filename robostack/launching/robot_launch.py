@@ -97,6 +97,8 @@ def _policy_arguments(task: str) -> tuple[Argument, ...]:
         Argument(
             "to_start", "true", "whether each episode begins with a slow motion to a start pose", ("true", "false")
         ),
+        Argument("person", "", "teleoperation device here that takes over while its switch is held; empty: none"),
+        Argument("judge", "task", "who says what a success is: the task, or the person by keys", ("task", "person")),
         Argument("pause_s", "0.5", "rest before each episode [s]"),
         Argument("results_path", "", "file that gets one line of JSON per episode; empty: none"),
         Argument("policy_report_path", "", "file for the policy's JSON report; empty: none"),
@@ -152,6 +154,8 @@ def _policy(values: Mapping[str, str]) -> dict[str, ParameterValue]:
         "task": values["task"],
         "policy": values["policy"],
         "episodes": _integer(values, "episodes"),
+        "person": values["person"],
+        "judge": values["judge"],
         "seed": _integer(values, "seed"),
         "to_start": values["to_start"] == "true",
         "pause_s": _number(values, "pause_s"),

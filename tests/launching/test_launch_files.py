@@ -24,7 +24,13 @@ def described(**given):
 
 def test_the_virtual_arm_comes_first_and_the_driver_goes_to_its_address():
     helper, driver, policy = described(
-        virtual="true", policy="scripted", episodes="3", seed="7", results_path="r.jsonl"
+        virtual="true",
+        policy="scripted",
+        episodes="3",
+        seed="7",
+        results_path="r.jsonl",
+        person="gamepad",
+        judge="person",
     )
     assert isinstance(helper, ProcessSpec)
     assert helper.arguments == ("ur5e", "--seed", "0")
@@ -32,6 +38,7 @@ def test_the_virtual_arm_comes_first_and_the_driver_goes_to_its_address():
     assert isinstance(driver, NodeSpec)
     assert driver.parameters["driver.host"] == "127.0.0.2"
     assert policy.parameters["episodes"] == 3
+    assert (policy.parameters["person"], policy.parameters["judge"]) == ("gamepad", "person")
     assert (policy.parameters["policy"], policy.parameters["results_path"]) == ("scripted", "r.jsonl")
 
 
