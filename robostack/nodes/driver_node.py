@@ -35,6 +35,7 @@ from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
 from controllers.loop import ControlLoop, LoopConfig, LoopSample
+from controllers.memory_lock import lock_memory
 from controllers.reference import BaseReference, JointReference
 from controllers.safety import SafetyConfig
 from hardware.errors import ConfigError, DeviceError, NonFiniteError, ProtocolError
@@ -131,6 +132,9 @@ class DriverNode(ManagedNode):
         Raises:
             DeviceError: no connection, or the device is not ready to move; says what to check.
         """
+        refusal = lock_memory()  # before the device waits for answers
+        if refusal:
+            self.get_logger().info(refusal)
         robot = self.entry.open(self.driver_config)
         self._robot = robot
         # A second line besides `close`: whatever ends the interpreter, the device is told to stop first.
