@@ -23,7 +23,7 @@ from robostack.env import bounds
 from robostack.learning.flat_adam import FlatAdam, flatten
 from robostack.learning.image_augmentation import shifted
 from robostack.learning.image_encoder import ImageEncoder
-from robostack.learning.image_input import ENCODING
+from robostack.learning.image_input import image_blocks
 from robostack.learning.image_settings import ImageSettings, seen_elements
 from robostack.learning.imitation.windows import Demonstration
 from robostack.learning.torch_actor import SquashedActor
@@ -104,19 +104,6 @@ def pretrain(
         optimizer.step()
         if on_step is not None:
             on_step(step + 1, float(loss.detach()))
-    network = {"leak": actor.leak, "normalize": actor.normalize, "epsilon": actor.epsilon}
-    blocks = [
-        {"camera": name, "shape": [settings.image_size, settings.image_size, 3], "encoding": ENCODING}
-        for name in settings.cameras
-    ]
-    described: dict[str, Any] = {
-        "kind": "image-mlp",
-        "network": network,
-        "learner": "cloning",
-        "images": blocks,
-        **{field.name: getattr(settings, field.name) for field in dataclasses.fields(ImageSettings)},
-        "pretraining": dataclasses.asdict(config),
-    }
     arrays = {
         "observation_mean": np.zeros(len(seen)),
         "observation_scale": np.ones(len(seen)),
@@ -128,8 +115,20 @@ def pretrain(
         **encoder.arrays(),
     }
     with atomic_folder(folder) as fresh:
-        save_policy(fresh, arrays, contract, described, {"seed": config.seed, "steps": config.steps})
+        save_policy(fresh, arrays, contract, _described(settings, config, actor), {"seed": config.seed})
     return folder / "policy.safetensors"
+
+
+def _described(settings: ImageSettings, config: PretrainingConfig, actor: SquashedActor) -> dict[str, Any]:
+    """What `robostack.policies.image_mlp` must know of the policy, and how it was learned."""
+    return {
+        "kind": "image-mlp",
+        "network": {"leak": actor.leak, "normalize": actor.normalize, "epsilon": actor.epsilon},
+        "learner": "cloning",
+        **{field.name: getattr(settings, field.name) for field in dataclasses.fields(ImageSettings)},
+        "images": image_blocks(settings),
+        "pretraining": dataclasses.asdict(config),
+    }
 
 
 def _share(progress: float) -> float:

@@ -134,9 +134,8 @@ class ImageInput:
         self.optimizer.step()
 
     def blocks(self) -> list[dict[str, Any]]:
-        """The images as blocks of the observation, for the checkpoint: camera, shape, encoding."""
-        size = self.settings.image_size
-        return [{"camera": name, "shape": [size, size, 3], "encoding": ENCODING} for name in self.settings.cameras]
+        """As `image_blocks`."""
+        return image_blocks(self.settings)
 
     def require_match(self, config: Mapping[str, Any], subject: str) -> None:
         """Refuse unless a policy was trained with the same images and the same part of the observation.
@@ -168,3 +167,9 @@ def split(observation: Any) -> tuple[Any, Mapping[str, Any]]:
             "an image size"
         )
     return observation["state"], observation
+
+
+def image_blocks(settings: ImageSettings) -> list[dict[str, Any]]:
+    """The images as blocks of the observation, for the checkpoint: camera, shape, encoding."""
+    shape = [settings.image_size, settings.image_size, 3]
+    return [{"camera": name, "shape": shape, "encoding": ENCODING} for name in settings.cameras]
