@@ -73,6 +73,9 @@ def main(arguments: list[str]) -> int:
     if arguments[:1] == ["keys"]:
         return _make_keys(parse_options(KeysOptions, "learn keys", arguments[1:]))
     options = parse_options(LearnOptions, "learn", arguments)
+    from robostack.remote.keys import learner_keys
+
+    learner_keys(options.keys)  # before anything that takes long
     from robostack.cli.foreground import StatusLine
     from robostack.learning.learn_service import LearnService, LearnServiceConfig
     from robostack.remote.learner_port import LearnerPort

@@ -145,10 +145,10 @@ class LearnService:
         entry, settings = LEARNERS.load(config.learner), _settings(config)
         wanted = config.demos and not checkpoints(folder)
         shown = _demonstrations(Path(config.demos), contract) if wanted else None
-        learner: Any = entry.open(contract, replace(settings, replay_dir=str(folder / "replay")), config.seed)
-        self.learner: LearnsFromAfar = _require_plain_replay(learner)
         opened = port()
         try:
+            learner: Any = entry.open(contract, replace(settings, replay_dir=str(folder / "replay")), config.seed)
+            self.learner: LearnsFromAfar = _require_plain_replay(learner)
             self._start(opened, contract, shown)
         except BaseException:
             opened.close()
@@ -164,7 +164,6 @@ class LearnService:
         """Updates at the newest version of the weights."""
         self.problem = ""
         """Why something could not be written; "" if all is well."""
-        self._saved_steps = -1
         now_s = time.monotonic()
         self._told_s = self._reported_s = self._retry_s = self._saved_s = now_s
         self._begun = (now_s, 0)
