@@ -27,6 +27,8 @@ class World:
     """Its episodes; None where it could not be run."""
     why_not: str = ""
     """Why it could not."""
+    aborted: tuple[str, ...] = ()
+    """Why episodes were broken off, one entry for each; they count as failures, but not of the policy."""
 
 
 def in_simulation(
@@ -103,4 +105,6 @@ def on_virtual_robot(task: Task, policy: str, episodes: int, seed: int, folder: 
         EpisodeResult(bool(one["success"]), float(one["duration_s"]), float(one["total_reward"]), None)
         for one in run.episodes
     ]
-    return World(name, EvaluationResult(tuple(results)))
+    reasons = tuple(str(one.get("reason", "")) for one in run.episodes)
+    aborted = tuple(reason for reason in reasons if reason.startswith("aborted"))
+    return World(name, EvaluationResult(tuple(results)), aborted=aborted)

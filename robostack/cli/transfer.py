@@ -82,7 +82,13 @@ def main(arguments: list[str]) -> int:
 
 
 def _figures(worlds: list[World]) -> dict[str, Any]:
-    return {world.name: world.result.figures() if world.result else {"why_not": world.why_not} for world in worlds}
+    return {world.name: _world_figures(world) for world in worlds}
+
+
+def _world_figures(world: World) -> dict[str, Any]:
+    if world.result is None:
+        return {"why_not": world.why_not}
+    return world.result.figures() | ({"aborted": list(world.aborted)} if world.aborted else {})
 
 
 def _print(worlds: list[World], found: list[Sensitivity], plot: Path) -> None:
@@ -103,9 +109,13 @@ def _print(worlds: list[World], found: list[Sensitivity], plot: Path) -> None:
             )
         )
     print_table(("world", "success", "95 % interval", "final error [mm]"), rows)
+    for world in worlds:
+        for reason in world.aborted:
+            console().print(f"{world.name}: an episode was {reason}", markup=False, soft_wrap=True)
     if found:
-        named = [(one.parameter, f"{100 * one.drop:.0f} points", f"{one.worst:.3g}") for one in found[:5]]
-        print_table(("fails first along", "drop of success", "worst near"), named)
+        named = [(one.parameter, f"{100 * one.drop:.0f} points", f"{one.worst:.3g}") for one in found if one.drop > 0.0]
+        if named:
+            print_table(("fails first along", "drop of success", "worst near"), named[:5])
         print(plot)
 
 

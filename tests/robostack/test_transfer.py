@@ -14,6 +14,7 @@ from robostack.sensitivity import sensitivities
 from robostack.statistics import wilson_interval
 from robostack.tasks.cartpole import CartPole
 from robostack.tasks.panda_pick_cube import PandaPickCube
+from robostack.tasks.ur5e_reach import Ur5eReach
 from robostack.transfer import in_simulation, on_virtual_robot
 
 
@@ -99,3 +100,31 @@ def test_the_command_leaves_a_table_a_plot_and_the_result(tmp_path, capsys):
     assert line["worlds"]["uniform"]["episodes"] == 6
     assert line["sensitivity"]
     assert (tmp_path / "sensitivity.png").stat().st_size > 10_000
+
+
+def test_an_episode_that_was_broken_off_fails_and_says_why(tmp_path, monkeypatch, capsys):
+    from robostack.demo import robot_run
+
+    records = [
+        {"success": True, "duration_s": 1.0, "total_reward": 2.0, "reason": "success"},
+        {"success": False, "duration_s": 0.0, "total_reward": 0.0, "reason": "aborted: the state is stale"},
+    ]
+    monkeypatch.setattr(robot_run, "run_on_robot", lambda *_: robot_run.RobotRun(tuple(records), {}))
+    world = on_virtual_robot(Ur5eReach(), "scripted", 2, 0, tmp_path, lambda *_: None)
+    assert world.aborted == ("aborted: the state is stale",) and world.result.successes == 1
+    arguments = [
+        "scripted",
+        "--task",
+        "ur5e-reach",
+        "--episodes",
+        "1",
+        "--engines",
+        "mujoco",
+        "--virtual-episodes",
+        "2",
+    ]
+    assert verb.main([*arguments, "--output-dir", str(tmp_path)]) == 0
+    captured = capsys.readouterr()
+    assert "1 of 2" in captured.out and "virtual robot: an episode was aborted: the state is stale" in captured.err
+    stored = json.loads((tmp_path / "result.json").read_text())["worlds"]["virtual robot"]
+    assert stored["aborted"] == ["aborted: the state is stale"]
