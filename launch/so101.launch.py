@@ -9,11 +9,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from robostack.launching.description import Argument
 from robostack.launching.robot_launch import robot_launch
 from robostack.launching.ros_launch import to_launch_description
 
 DESCRIPTION = robot_launch(
-    "so101", task="", parameter_file=Path(__file__).with_name("so101.params.yaml"), address="port"
+    "so101",
+    task="",
+    parameter_file=Path(__file__).with_name("so101.params.yaml"),
+    address="port",
+    device_options=(
+        Argument("scene", "empty", "what stands before the virtual arm; pick-cube: a cube", ("empty", "pick-cube")),
+    ),
 )
 """The one description behind `ros2 launch` and `robostack launch`."""
 

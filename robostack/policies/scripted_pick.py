@@ -21,6 +21,8 @@ class PickGeometry:
     """Height above the cube at which the tool comes over it [m]."""
     over_m: float = 0.012
     """Horizontal error below which it goes down [m]."""
+    kept_m: float = 0.012
+    """Horizontal error below which a hand that shuts has the cube in it [m]; shutting moves the cube."""
     at_cube_m: float = 0.008
     """Vertical error below which the hand shuts [m]."""
     grasped: float = 0.062
@@ -47,7 +49,8 @@ class ScriptedPick(ScriptedPolicy):
         xp, size = namespace(seen["tool_to_target"]), self.geometry
         to_cube, ahead = seen["tool_to_cube"], seen["tool_to_target"]
         closed = seen["gripper_closed"] > 0.5
-        over = xp.linalg.vector_norm(to_cube[..., :2], axis=-1, keepdims=True) < size.over_m
+        away = xp.linalg.vector_norm(to_cube[..., :2], axis=-1, keepdims=True)
+        over = xp.where(closed, away < size.kept_m, away < size.over_m)
         level = xp.abs(to_cube[..., 2:]) < size.at_cube_m
         still = xp.abs(seen["gripper_velocity"]) < size.still
         inside = over & (xp.abs(to_cube[..., 2:]) < 2.0 * size.at_cube_m)

@@ -32,8 +32,8 @@ HALF_EDGE_M = 0.012
 GRASP_DISTANCE_M = 0.02
 """A lifted cube counts as held within this distance of the tool [m]."""
 GRIPPER = int(SO101.indices(["gripper"])[0])
-GRASP_IN_SITE_M = (-0.004, 0.0, 0.0114)
-"""The tool in the frame of the site between the jaws: 4 mm up from it, and half a cube off the fixed jaw [m]."""
+GRASP_IN_SITE_M = (-0.004, 0.0, 0.0144)
+"""The tool in the frame of the site between the jaws: 4 mm up, and off the fixed jaw by more than a turned cube [m]."""
 TOOL_DOWN_POSE = (0.0, -0.3, 0.3, 1.4, 0.0, 0.4)
 """Joint positions from which the search for poses with the tool pointing down begins [rad]."""
 GAIN = 3.0
@@ -234,7 +234,7 @@ class So101PickCube(Task):
         """Above the cube, down, shut, up."""
         from robostack.policies.scripted_pick import PickGeometry, ScriptedPick
 
-        size = PickGeometry(hover_m=0.042, over_m=0.005, at_cube_m=0.004, grasped=0.35, still=0.1)
+        size = PickGeometry(hover_m=0.042, over_m=0.005, kept_m=0.012, at_cube_m=0.004, grasped=0.35, still=0.1)
         return ScriptedPick(self.observation, self.config.motion, size)
 
     def _advance(self, action: Array, episode: Episode) -> Episode:
@@ -251,6 +251,8 @@ class So101PickCube(Task):
         blocked = (xp.abs(episode["jaw_speed"]) < BLOCKED_RAD_S) & (jaw - asked > 0.5 * config.squeeze_rad)
         ahead = xp.where(blocked, config.squeeze_rad * xp.ones_like(jaw), config.reach_rad * xp.ones_like(jaw))
         shut = xp.maximum(jaw - ahead, SO101.position_min[GRIPPER] * xp.ones_like(jaw))
+        # Only a blocked jaw may be asked for less: the jaw lags, and a target that followed it up would drag it along.
+        shut = xp.where(blocked, shut, xp.minimum(shut, asked))
         goal = xp.where(closed > 0.5, shut, config.open_rad * xp.ones_like(jaw))
         step = config.jaw_speed_rad_s * self.control_period_s
         return {

@@ -52,7 +52,7 @@ def test_the_tool_is_between_the_jaws_where_the_cube_is_held(task) -> None:
     pairs = [{model.geom(geom).name for geom in contact.geom} for contact in data.contact]
     assert {"cube", "table"} in pairs
     assert not [pair for pair in pairs if pair & {"fixed_jaw_contact", "moving_jaw_contact", "gripper_contact"}]
-    grasp = data.body("gripper").xpos + data.body("gripper").xmat.reshape(3, 3) @ [0.0035, 0.0, -0.0941]
+    grasp = data.body("gripper").xpos + data.body("gripper").xmat.reshape(3, 3) @ [0.0065, 0.0, -0.0941]
     np.testing.assert_allclose(grasp, cube, atol=1e-3)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from pathlib import Path
 
 import mujoco
 import numpy as np
@@ -17,6 +18,8 @@ STEP_S = 0.002
 AMBIENT_C = 25.0
 _HEAT_C_PER_NM2 = 8.0
 """Rise of temperature in the steady state per squared torque [C/Nm^2]: about 70 C at stall, as servos do."""
+CUBE_MIN, CUBE_MAX, CUBE_TURN_RAD = (0.18, -0.07, 0.012), (0.25, 0.07, 0.012), 0.35
+"""Where `place_cube` puts the middle of the cube [m], and how far it turns it to either side [rad]."""
 _HEAT_TIME_S = 120.0
 """Time constant of the servos' temperature [s]."""
 
@@ -44,10 +47,13 @@ class Arm:
         position: joint positions at the start, (6,) [rad].
         seed: seed of the measurement noise.
         carried: whether someone carries the arm while all torques are off.
+        scene: MJCF of the arm and what stands before it.
     """
 
-    def __init__(self, dynamics: ArmDynamics, position: FloatArray, seed: int, carried: bool) -> None:
-        self.model = _model(dynamics)
+    def __init__(
+        self, dynamics: ArmDynamics, position: FloatArray, seed: int, carried: bool, scene: Path = MODEL
+    ) -> None:
+        self.model = _model(dynamics, scene)
         self.data = mujoco.MjData(self.model)
         names = SO101.joint_names
         self._qpos = np.array([self.model.joint(name).qposadr[0] for name in names])
@@ -101,6 +107,23 @@ class Arm:
         self.temperature = self.temperature + rise * STEP_S / _HEAT_TIME_S
 
     @property
+    def objects(self) -> dict[str, FloatArray]:
+        """Poses of what can be moved, by the name of its body: position [m] and quaternion w x y z, (7,)."""
+        free = [joint for joint in range(self.model.njnt) if self.model.jnt_type[joint] == mujoco.mjtJoint.mjJNT_FREE]
+        names = {self.model.body(self.model.jnt_bodyid[joint]).name: self.model.jnt_qposadr[joint] for joint in free}
+        return {name: self.data.qpos[begin : begin + 7].copy() for name, begin in names.items()}
+
+    def place_cube(self, rng: np.random.Generator) -> None:
+        """Put the cube somewhere on the table, at rest; nothing without one."""
+        if "cube" not in self.objects:
+            return
+        half = 0.5 * float(rng.uniform(-CUBE_TURN_RAD, CUBE_TURN_RAD))
+        cube = self.data.joint("cube")
+        cube.qpos[:] = [*rng.uniform(CUBE_MIN, CUBE_MAX), np.cos(half), 0.0, 0.0, np.sin(half)]
+        cube.qvel[:] = 0.0
+        mujoco.mj_forward(self.model, self.data)
+
+    @property
     def position(self) -> FloatArray:
         """Joint positions without noise, (6,) [rad]."""
         return self.data.qpos[self._qpos].copy()
@@ -115,9 +138,9 @@ class Arm:
         return self.position + self._rng.standard_normal(len(self._qpos)) * self._noise
 
 
-def _model(dynamics: ArmDynamics) -> mujoco.MjModel:
+def _model(dynamics: ArmDynamics, scene: Path) -> mujoco.MjModel:
     """The shipped model with the hidden changes."""
-    spec = mujoco.MjSpec.from_file(str(MODEL))
+    spec = mujoco.MjSpec.from_file(str(scene))
     if dynamics.payload_kg > 0.0:
         tool = spec.site(SO101.tool_frame)
         load = tool.parent.add_body(name="hidden_payload", pos=tool.pos)
@@ -125,8 +148,9 @@ def _model(dynamics: ArmDynamics) -> mujoco.MjModel:
         load.inertia = [dynamics.payload_kg * 0.02**2] * 3
     model = spec.compile()
     model.opt.timestep = STEP_S
-    model.body_mass[1:] *= dynamics.mass_factor
-    model.body_inertia[1:] *= dynamics.mass_factor
+    arm = model.body_rootid == model.body(SO101.base_frame).id
+    model.body_mass[arm] *= dynamics.mass_factor
+    model.body_inertia[arm] *= dynamics.mass_factor
     for joint in SO101.joints:
         dof = model.joint(joint.name).dofadr[0]
         model.dof_damping[dof] *= dynamics.damping_factor

@@ -65,6 +65,8 @@ class VirtualSO101Config:
     """Which arm: drawn from `seed`, the shipped model without noise, or `dynamics`."""
     dynamics: ArmDynamics = field(default_factory=ArmDynamics)
     """The arm of the preset "custom"."""
+    scene: Literal["empty", "pick-cube"] = "empty"
+    """What stands before the arm: nothing, or a table with a cube of 24 mm."""
     ids: tuple[int, int, int, int, int, int] = (1, 2, 3, 4, 5, 6)
     """Address of each joint's servo."""
     zero_ticks: tuple[int, int, int, int, int, int] = (2048, 2048, 2048, 2048, 2048, 2048)

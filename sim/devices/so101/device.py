@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from hardware.errors import UnknownNameError
-from hardware.so101 import SO101
+from hardware.so101 import MODEL, PICK_CUBE, SO101
 from sim.devices.so101.arm import STEP_S, Arm, Drive
 from sim.devices.so101.chain import Chain
 from sim.devices.so101.config import VirtualSO101Config
@@ -37,7 +37,9 @@ class VirtualSO101:
     def __init__(self, config: VirtualSO101Config) -> None:
         self.config = config
         start = config.initial_position if config.initial_position is not None else SO101.default_position
-        self.arm = Arm(config.arm_dynamics(), np.array(start, dtype=np.float64), config.seed, config.carried)
+        scene = PICK_CUBE if config.scene == "pick-cube" else MODEL
+        self.arm = Arm(config.arm_dynamics(), np.array(start, dtype=np.float64), config.seed, config.carried, scene)
+        self.arm.place_cube(np.random.default_rng(config.seed))
         self.line = Line(config.port, config.baud_rate)
         feetech = config.servos == "feetech"
         servos: list[VirtualServo] = [StsServo(i) if feetech else XServo(i) for i in config.ids]
@@ -67,6 +69,7 @@ class VirtualSO101:
             "wild_reading": self._misread,
             "push": self._push,
             "hand": self._move_by_hand,
+            "cube": lambda value: self.arm.place_cube(np.random.default_rng(int(value))),
         }
         self._measure(time.monotonic())
 
@@ -79,7 +82,8 @@ class VirtualSO101:
         last byte, bytes before it); lost_servo silences the servo with id `value` until 0; overload lets the protection
         of the servo with id `value` act; overheating heats elbow_flex to `value` degrees (0: as it is); wild_reading
         adds `value` ticks to the reading of elbow_flex; push loads shoulder_pan with `value` Nm from outside; hand is
-        no fault but whoever carries the arm while the torque is off: every joint moves at `value` rad/s.
+        no fault but whoever carries the arm while the torque is off: every joint moves at `value` rad/s. cube puts the
+        cube, where there is one, to the place that the seed `value` gives.
         """
         return tuple(self._faults)
 
@@ -135,6 +139,7 @@ class VirtualSO101:
                 "goal": self._joint_position(np.array([wish.tick for wish in wishes])).tolist(),
                 "power": [wish.power for wish in wishes],
                 "temperature": self._temperature().tolist(),
+                "objects": {name: pose.tolist() for name, pose in self.arm.objects.items()},
                 "errors": [servo.error for servo in self.chain.servos],
                 "requests": self.chain.requests,
                 "writes": self.chain.writes,
