@@ -27,6 +27,7 @@ from robostack.bench.avg_learning import finished
 from robostack.bench.bench import BenchEntry, Measured
 from robostack.bench.imitation import successes
 from robostack.contract import contract_of
+from robostack.evaluation import evaluate
 from robostack.files import append_line
 from robostack.learning.imitation.config import ImitationConfig
 from robostack.learning.imitation.recording import RecordingConfig, record_scripted
@@ -102,7 +103,8 @@ def learn(plan: Plan, task: Task, way: Way, seed: int) -> dict[str, Any]:
         _settings(plan, task),
         executed_demonstrations(dataset, task),
         seed,
-        lambda learner, trials, trial_seed: successes(task, Greedy(learner), trials, trial_seed)[0],
+        # One after the other: side by side, all would be simulated until the last has used up its time.
+        lambda learner, trials, seed: evaluate(task, Greedy(learner), episodes=trials, seed=seed).successes,
         corrector,
         Schedule(plan.steps, plan.every, plan.trials, enough=round(AIM / 100.0 * plan.trials)),
     )
