@@ -62,6 +62,8 @@ class Row:
     """Fields written; for a value per object the first one holds the nominal."""
     set_const: bool
     """Whether quantities that MuJoCo derives at compile time (mj_setConst) depend on it."""
+    summary: str
+    """What it is, in a few words."""
     low: float = 0.0
     """Smallest physical value."""
     high: float = math.inf
@@ -87,38 +89,44 @@ _FRICTION = (
 )
 
 
-def _joint_rows(quantity: str, unit: str, field: str, set_const: bool) -> tuple[Row, Row]:
+def _joint_rows(quantity: str, unit: str, field: str, set_const: bool, summary: str) -> tuple[Row, Row]:
     """A quantity of one joint in its unit, and the factor on that of all joints."""
     return (
-        Row("joint", quantity, True, unit, (Write(field, "dof"),), set_const),
-        Row("joint", quantity, False, "1", (Write(field, "dof", scale=True),), set_const),
+        Row("joint", quantity, True, unit, (Write(field, "dof"),), set_const, summary),
+        Row("joint", quantity, False, "1", (Write(field, "dof", scale=True),), set_const, f"factor on every {summary}"),
     )
 
 
+def _centre_row(axis: int) -> Row:
+    """One coordinate of a centre of mass."""
+    write, name = Write("body_ipos", "body", axis), "xyz"[axis]
+    summary = f"{name} of the centre of mass in the body's frame"
+    return Row("link", f"com_{name}", True, "m", (write,), True, summary, low=-math.inf)
+
+
+_GRAVITY = (Write("opt.gravity", "option", 2, scale=True),)
+_SERVO_DAMPING = (Write("actuator_biasprm", "actuator", 2, scale=True),)
 ROWS: tuple[Row, ...] = (
     # The inertia scales along with the mass: the same shape of another density.
-    Row("link", "mass", True, "kg", _MASS, set_const=True, low_allowed=False),
-    Row("link", "mass", False, "1", _MASS, set_const=True, low_allowed=False),
-    Row("link", "com_x", True, "m", (Write("body_ipos", "body", 0),), set_const=True, low=-math.inf),
-    Row("link", "com_y", True, "m", (Write("body_ipos", "body", 1),), set_const=True, low=-math.inf),
-    Row("link", "com_z", True, "m", (Write("body_ipos", "body", 2),), set_const=True, low=-math.inf),
-    *_joint_rows("damping", "N m s/rad", "dof_damping", set_const=False),
-    *_joint_rows("armature", "kg m^2", "dof_armature", set_const=True),
-    *_joint_rows("frictionloss", "N m", "dof_frictionloss", set_const=False),
+    Row("link", "mass", True, "kg", _MASS, True, "mass of a body, its inertia along with it", low_allowed=False),
+    Row("link", "mass", False, "1", _MASS, True, "factor on every mass and inertia", low_allowed=False),
+    *(_centre_row(axis) for axis in range(3)),
+    *_joint_rows("damping", "N m s/rad", "dof_damping", False, "viscous friction"),
+    *_joint_rows("armature", "kg m^2", "dof_armature", True, "rotor inertia at the joint"),
+    *_joint_rows("frictionloss", "N m", "dof_frictionloss", False, "dry friction"),
     # Of a thin uniform rod along z that begins at its body's origin: its middle moves, the inertia about it grows.
-    Row("link", "half_length", True, "m", _ROD, set_const=True, low_allowed=False),
+    Row("link", "half_length", True, "m", _ROD, True, "half the length of a thin rod", low_allowed=False),
     # Of a link of one capsule: distance between the centres of its ends. What it changes is in sim.link_length.
-    Row("link", "length", True, "m", (), set_const=True, low_allowed=False),
-    Row("world", "gravity", False, "m/s^2", (Write("opt.gravity", "option", 2, scale=True),), set_const=False),
-    Row("medium", "viscosity", False, "Pa s", (Write("opt.viscosity", "option"),), set_const=False),
-    Row("actuator", "latency", False, "s", (Write("actuator_delay", "actuator"),), set_const=False),
+    Row("link", "length", True, "m", (), True, "length of a link of one capsule", low_allowed=False),
+    Row("world", "gravity", False, "m/s^2", _GRAVITY, False, "gravity"),
+    Row("medium", "viscosity", False, "Pa s", (Write("opt.viscosity", "option"),), False, "viscosity of the air"),
+    Row("actuator", "latency", False, "s", (Write("actuator_delay", "actuator"),), False, "delay of the actuators"),
     # Gain of a motor, proportional gain of a position servo.
-    Row("actuator", "stiffness", False, "1", _STIFFNESS, set_const=False, low_allowed=False),
-    Row("actuator", "damping", False, "1", (Write("actuator_biasprm", "actuator", 2, scale=True),), set_const=False),
-    # Sliding friction of one geom. In a contact the larger friction of both counts, unless one geom has priority.
-    Row("contact", "friction", True, "1", (Write("geom_friction", "geom", 0),), set_const=False),
-    # Sliding friction of every geom and pair.
-    Row("contact", "friction", False, "1", _FRICTION, set_const=False),
+    Row("actuator", "stiffness", False, "1", _STIFFNESS, False, "factor on the actuators' gains", low_allowed=False),
+    Row("actuator", "damping", False, "1", _SERVO_DAMPING, False, "factor on the servos' damping"),
+    # In a contact the larger friction of both counts, unless one geom has priority.
+    Row("contact", "friction", True, "1", (Write("geom_friction", "geom", 0),), False, "sliding friction of a geom"),
+    Row("contact", "friction", False, "1", _FRICTION, False, "factor on every sliding friction"),
 )
 """Every kind of parameter."""
 
@@ -205,10 +213,19 @@ class DynamicsTable:
         model: the model with its nominal values.
         batch: the simulations.
         latency_max_s: largest delay that the model's histories have room for [s].
+        lacks: what the engine cannot vary: "kind/quantity" -> why.
     """
 
-    def __init__(self, spec: RobotSpec, model: mujoco.MjModel, batch: Batch, latency_max_s: float) -> None:
+    def __init__(
+        self,
+        spec: RobotSpec,
+        model: mujoco.MjModel,
+        batch: Batch,
+        latency_max_s: float,
+        lacks: Mapping[str, str] | None = None,
+    ) -> None:
         self._model, self._batch, self._latency_max_s = model, batch, latency_max_s
+        self._lacks = dict(lacks or {})
         self._targets, self._lengths = targets(spec, model), LinkLengths(model)
         self._values: dict[str, FloatArray] = {}
 
@@ -226,7 +243,7 @@ class DynamicsTable:
         Nothing is written unless everything is valid.
 
         Raises:
-            UnknownNameError: the model has no such parameter.
+            UnknownNameError: the model has no such parameter, or the engine cannot vary it.
             LimitViolationError: a value is not physical.
         """
         for name, value in values.items():
@@ -264,6 +281,11 @@ class DynamicsTable:
     def _target(self, name: str) -> Target:
         if name not in self._targets:
             self._targets[name] = find_target(self._targets, name)
+        row = self._targets[name].row
+        why = self._lacks.get(_key(row))
+        if why is not None:
+            known = [each for each, target in self._targets.items() if _key(target.row) not in self._lacks]
+            raise UnknownNameError(f"dynamics parameter of this engine ({why})", name, known)
         return self._targets[name]
 
     def _require_physical(self, name: str, row: Row, value: Array) -> None:
@@ -274,6 +296,11 @@ class DynamicsTable:
         if not inside.all():
             worst = float(np.atleast_1d(value)[~np.atleast_1d(inside)][0])
             raise LimitViolationError(f"dynamics parameter '{name}' [{row.unit}]", worst, row.low, high)
+
+
+def _key(row: Row) -> str:
+    """What an engine names a kind of parameter by that it lacks."""
+    return f"{row.kind}/{row.quantity}"
 
 
 def _objects(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, cast, runtime_checkable
 
 from hardware.arrays import Array
@@ -89,6 +89,8 @@ class EngineEntry:
     """"module:Class"; called as MujocoEngine is: spec, model, count, threads, timestep_s, latency_max_s."""
     summary: str
     """One line for `robostack list engines`."""
+    lacks: Mapping[str, str] = field(default_factory=dict)
+    """Kinds of dynamics parameters that it cannot vary: "kind/quantity" -> why. Asked for, they are unknown names."""
 
     def open(
         self, spec: RobotSpec, model: Any, count: int, threads: int, timestep_s: float, latency_max_s: float

@@ -40,6 +40,10 @@ class ExpandedFields:
         nominal = field_of(self._model, field)
         return np.repeat(nominal[None], len(ids), axis=0)
 
+    def items(self) -> list[tuple[str, NDArray[Any]]]:
+        """Every field that was expanded and its values, (count, ...)."""
+        return list(self._arrays.items())
+
     def of(self, index: int) -> dict[str, NDArray[Any]]:
         """What was written for one simulation."""
         return {name: array[index] for name, array in self._arrays.items()}

@@ -24,6 +24,7 @@ from hardware.records import RobotState
 from hardware.spec import RobotSpec
 from sim.delay_history import with_latency
 from sim.dynamics_table import DynamicsTable
+from sim.engines.isaacgym import ENGINE as ENTRY
 from sim.expanded_fields import ExpandedFields
 from sim.foreign_model import compose_poses, poses_from_frame, poses_in_frame, require_expressible
 from sim.isaacgym_joints import JointLaws
@@ -70,7 +71,7 @@ class IsaacGymEngine:
         self._binding = binding = bind_model(spec, self.model)
         self._fields = ExpandedFields(self.model, count)
         # The table needs of a batch only what `ExpandedFields` has.
-        self._dynamics = DynamicsTable(spec, self.model, cast(Batch, self._fields), latency_max_s)
+        self._dynamics = DynamicsTable(spec, self.model, cast(Batch, self._fields), latency_max_s, ENTRY.lacks)
         self._watched = self._bodies_of_state()
         self._scene = scene_of(self.model, count, self._watched, substeps, device)
         self._laws = JointLaws(self.model, binding, self._scene.joints, count)

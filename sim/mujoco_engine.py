@@ -65,7 +65,7 @@ class MujocoEngine:
         _skip_islands(self.model)
         self.timestep_s = float(self.model.opt.timestep)
         self._binding = binding = bind_model(spec, self.model)
-        self.batch = Batch(self.model, count, threads)
+        self.batch = self._make_batch()
         self._qpos, self._qvel, self._ctrl = (self.batch.bind(name) for name in ("qpos", "qvel", "ctrl"))
         self._time, self._warnings = self.batch.bind("time"), self.batch.warning[:, :, 1]
         self._effort = self.batch.bind("qfrc_actuator")
@@ -211,6 +211,10 @@ class MujocoEngine:
         model, data = self.batch.get_model(index), self.batch.get_data(index)
         mujoco.mj_forward(model, data)
         return model, data
+
+    def _make_batch(self) -> Batch:
+        """The simulations, on the threads of the CPU."""
+        return Batch(self.model, self.count, self.threads)
 
     def _floating_state(self) -> RobotState:
         """The state of robots with a floating base; MuJoCo gives its linear velocity in the world frame."""

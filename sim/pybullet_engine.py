@@ -22,22 +22,21 @@ from hardware.spec import RobotSpec
 from sim.bullet_world import BulletWorld, dry_friction
 from sim.delay_history import with_latency
 from sim.dynamics_table import DynamicsTable, field_of
+from sim.engines.pybullet import ENGINE
 from sim.expanded_fields import ExpandedFields
 from sim.foreign_model import uniform_gravcomp
 from sim.model_binding import ModelBinding, bind_model
 from sim.urdf import Placed, frame_of
 
-_REBUILT = (
-    "body_mass",
-    "body_inertia",
-    "body_ipos",
-    "body_pos",
-    "geom_size",
-    "geom_pos",
-    "geom_friction",
-    "opt.gravity",
+_LIVE = (
+    "dof_damping",
+    "dof_armature",
+    "dof_frictionloss",
+    "actuator_gainprm",
+    "actuator_biasprm",
+    "actuator_delay",
 )
-"""Fields that PyBullet takes only when a body is made."""
+"""Fields of the law of actuators and joints; PyBullet takes all others only when a body is made."""
 _IMPLICIT = (int(mujoco.mjtIntegrator.mjINT_IMPLICIT), int(mujoco.mjtIntegrator.mjINT_IMPLICITFAST))
 
 
@@ -78,7 +77,7 @@ class PybulletEngine:
         self._binding = bind_model(spec, self.model)
         self._fields = ExpandedFields(self.model, count)
         # The table needs of a batch only what `ExpandedFields` has.
-        self._dynamics = DynamicsTable(spec, self.model, cast(Batch, self._fields), latency_max_s)
+        self._dynamics = DynamicsTable(spec, self.model, cast(Batch, self._fields), latency_max_s, ENGINE.lacks)
         self._simulations = [_Simulation(spec, copy.copy(self.model), self._binding) for _ in range(count)]
         self._base = frame_of(self._binding.base_position, self._binding.base_quaternion)
 
@@ -204,7 +203,7 @@ class _Simulation:
         """Take over fields of the model, before a reset."""
         again = False
         for name, value in fields.items():
-            again |= name in _REBUILT and not np.array_equal(field_of(self._model, name), value)
+            again |= name not in _LIVE and not np.array_equal(field_of(self._model, name), value)
             _write(self._model, name, value)
         if again:
             self.world.build()
