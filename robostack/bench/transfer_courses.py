@@ -144,6 +144,7 @@ def course_of(key: str, published: bool = False) -> Course:
         return course
     steps, rate, divergence = _PUBLISHED[key]
     distributions = {method: dict(course.distributions.get(method, {})) for method in METHODS}
+    distributions["autodr"] |= {"episodes": 20, "step": 0.0498}
     distributions["doraemon"] = {"step_divergence": divergence}
     return dataclasses.replace(
         course,

@@ -45,6 +45,7 @@ def test_the_published_budget_is_one_flag_away():
     course = course_of("swingup", published=True)
     assert (course.steps, course.block, course.seeds) == (2_500_000, 100_000, tuple(range(10)))
     assert "batch_size" not in course.settings and course.settings["actor_learning_rate"] == 5e-4
+    assert course.distributions["autodr"]["episodes"] == 20, "as published"
     assert course.distributions["doraemon"]["step_divergence"] == 0.1 and course.lsdr_episodes == 100
     assert run_name(course, "none", 0) != run_name(course_of("swingup"), "none", 0)
 
