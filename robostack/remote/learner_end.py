@@ -73,8 +73,6 @@ class LearnerEnd:
         self.actors: dict[bytes, Actor] = {}
         self.problem = ""
         """Why transitions cannot be kept now."""
-        self.batches = 0
-        """Batches acknowledged."""
         self._take, self._status, self._say = take, status, say
         self._kind = row_type(identity.layout)
         self._weights: Mapping[str, Any] | None = None
@@ -161,5 +159,4 @@ class LearnerEnd:
             self.port.send(message.peer, "retry", reason=str(error))
             return
         self.problem = ""
-        self.batches += 1
         self.port.send(message.peer, "taken", actor=values["actor"], last=last)

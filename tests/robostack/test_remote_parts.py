@@ -129,6 +129,10 @@ def test_rows_carry_a_transition_exactly_and_split_by_source():
     damaged["source"][0] = 9
     with pytest.raises(ProtocolError, match="unknown source"):
         rows_from(damaged.tobytes(), 5, KIND)
+    damaged = sent.copy()
+    damaged["reward"][4] = np.nan
+    with pytest.raises(ProtocolError, match="not finite"):
+        rows_from(damaged.tobytes(), 5, KIND)
     with pytest.raises(ProtocolError, match="bytes for"):
         rows_from(sent.tobytes()[:-1], 5, KIND)
 
@@ -258,6 +262,21 @@ def test_a_kill_within_a_batch_takes_the_batch_back_or_keeps_it_whole(tmp_path, 
     assert ledger.received.actors == {"a": 7 if whole else 3} and len(said) == (not whole)
     assert ledger.take(keeper, "a", 4, rows(4, 4)) == 7
     assert keeper.rewards() == list(range(1, 8))
+
+
+def test_damage_elsewhere_is_not_taken_for_a_batch_that_did_not_arrive(tmp_path):
+    keeper, ledger = Keeper(tmp_path), Ledger(tmp_path, print)
+    for first in (1, 4, 7):
+        ledger.take(keeper, "a", first, rows(first, 3))
+    path = tmp_path / "online" / "rows.bin"
+    with path.open("r+b") as file:
+        file.seek(path.stat().st_size // keeper.online.capacity + 8)  # the second row
+        file.write(b"\xff\xff")
+    with pytest.warns(RuntimeWarning, match="1 damaged"):
+        keeper = Keeper(tmp_path)
+    ledger = Ledger(tmp_path, print)
+    ledger.recover(keeper)
+    assert keeper.rewards() == [1, 3, 4, 5, 6, 7, 8, 9] and ledger.received.actors == {"a": 9}
 
 
 def test_a_disk_that_fails_between_two_replays_leaves_none_of_the_batch(tmp_path, monkeypatch):
