@@ -336,6 +336,7 @@ class PolicyNode(ManagedNode):
             reason=record.reason,
             duration_s=record.duration_s,
             total_reward=record.total_reward,
+            corrected=record.corrected,
         )
         returned = f", return {record.total_reward:.4g}" if self._learning is not None else ""
         self.get_logger().info(f"episode {record.episode}: {record.reason} after {record.duration_s:.2f} s{returned}")

@@ -89,7 +89,7 @@ class DeviceOperator:
 
         Raises:
             StaleDataError: the switch was held, and the device has fallen silent.
-            DeviceFaultError: the person pressed stop.
+            DeviceFaultError: the person pressed stop, or the device is a leader arm.
         """
         self._listen()
         self.steps += 1
@@ -102,6 +102,12 @@ class DeviceOperator:
         if age_s > self.command_age_max_s:
             self._newest = None
             raise StaleDataError("the operator's device, in control,", age_s, self.command_age_max_s)
+        if command.joint_position is not None:
+            raise DeviceFaultError(
+                "the operator's device",
+                "the positions of a leader arm's joints",
+                "correct with a device that moves a tool",
+            )
         if not is_finite(command):
             return None
         self.corrected += 1

@@ -125,6 +125,13 @@ def test_keys_judge_once_and_stop_ends_the_episode(clock):
     assert operator.correct(*at(task, clock)) is None
 
 
+def test_a_leader_arm_cannot_correct(clock):
+    device = Device(clock)
+    device.say(True, joint_position=np.zeros(6))
+    with pytest.raises(DeviceFaultError, match="leader arm"):
+        DeviceOperator(device, Ur5eReach(), clock).correct(*at(Ur5eReach(), clock))
+
+
 def test_an_action_that_no_device_moves_is_refused(clock):
     with pytest.raises(ConfigError, match="joint_velocity"):
         DeviceOperator(Device(clock), Ur5eReach(Ur5eReachConfig(action="joint_velocity")), clock)
