@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
@@ -13,6 +13,9 @@ from hardware.registry import load_object
 from robostack.cli.command import Command
 from robostack.cli.options import parse_options
 from robostack.cli.output import print_json_line, print_next, print_table
+
+if TYPE_CHECKING:
+    from sim.engine_dynamics import Variable
 
 KINDS: Mapping[str, str] = {
     "robots": "hardware.robot:ROBOTS",
@@ -26,7 +29,7 @@ KINDS: Mapping[str, str] = {
     "benches": "robostack.bench.bench:BENCHES",
     "commands": "robostack.cli.command:COMMANDS",
 }
-"""Kind -> "module:attribute" of its registry, imported only when listed. Launch files are found by path instead."""
+"""Kind -> "module:attribute" of its registry, imported only when listed. Launch files and dynamics are no modules."""
 
 NEXT: Mapping[str, str] = {
     "robots": "robostack virtual {name}",
@@ -34,6 +37,7 @@ NEXT: Mapping[str, str] = {
     "learners": "robostack train --help",
     "devices": "robostack virtual {name}",
     "launches": "robostack launch {name}",
+    "dynamics": "robostack list engines",
     "engines": "robostack evaluate POLICY --engine {name}",
     "distributions": "robostack train TASK --learner sac --distribution {name}",
     "cameras": "robostack launch ROBOT --virtual --cameras '{{front: {{kind: {name}}}}}'",
@@ -66,8 +70,17 @@ def summaries(kind: str) -> dict[str, str]:
         from robostack.launching.finder import launch_files, load_launch
 
         return {name: load_launch(name).summary for name in sorted(launch_files())}
+    if kind == "dynamics":  # rows of a table
+        from sim.engine_dynamics import variables
+
+        return {each.pattern: _variable(each) for each in variables()}
     registry: Any = load_object(KINDS[kind])
     return {name: registry.summary(name) for name in registry.names()}
+
+
+def _variable(each: Variable) -> str:
+    without = f", not in {', '.join(each.lacks)}" if each.lacks else ""
+    return f"{each.summary} [{each.unit}]{without}"
 
 
 def main(arguments: list[str]) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 import mujoco
 import numpy as np
@@ -24,19 +23,7 @@ from sim.mujoco_engine import MujocoEngine
 ARM, HAND = ROBOTS.load("ur5e").model, ROBOTS.load("panda").model
 
 
-@pytest.fixture(scope="module", autouse=True)
-def stand_in(tmp_path_factory):
-    """A folder with a package isaacgym, on the path of the process."""
-    folder = tmp_path_factory.mktemp("isaacgym")
-    (folder / "isaacgym").mkdir()
-    (folder / "isaacgym" / "__init__.py").touch()
-    (folder / "isaacgym" / "gymapi.py").write_text("from fake_isaacgym import *\n")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", f"{folder}:{Path(__file__).parent}")
-        patch.setenv(PYTHON_VARIABLE, sys.executable)
-        yield
-
-
+pytestmark = pytest.mark.usefixtures("isaacgym_stand_in")
 CHANGED = {"actuator/latency": 0.01, "link/mass": 1.3, "joint/damping": 2.0, "joint/frictionloss": 2.0}
 
 
@@ -145,7 +132,7 @@ RAIL = RobotSpec(
 
 
 @pytest.fixture(scope="module")
-def rail_engine(stand_in):
+def rail_engine(isaacgym_stand_in):
     engine = IsaacGymEngine(RAIL, mujoco.MjSpec.from_string(SCENE), 3, latency_max_s=0.01)
     yield engine
     engine.close()
