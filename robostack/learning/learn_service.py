@@ -224,7 +224,7 @@ class LearnService:
             "online": len(learner.online),
             "demos": len(learner.demos),
             "uniform": learner.steps < learner.config.learning_starts,
-            "waits_for": self.waits_for,
+            "waits_for": self.waits_for[:500],
             "hold": f"the learner, which is {learner.pending} updates behind" if behind else "",
         }
 

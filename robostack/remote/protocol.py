@@ -22,6 +22,10 @@ TEXT_MAX = 2**20
 BATCH_MAX = 4096
 """Most transitions in a message."""
 INTEGER_MAX = 2**53
+NAME_MAX = 64
+"""Longest name of an actor."""
+FIGURE_MAX = 2000
+"""Longest text in a status."""
 
 MESSAGES: Mapping[str, Mapping[str, type]] = {
     "hello": {"version": int, "actor": str, "task": str, "contract": str},
@@ -85,6 +89,8 @@ def _check(kind: str, values: Mapping[str, Any]) -> None:
             raise ProtocolError(f"message '{kind}': {name} is {type(value).__name__}, wanted {expected.__name__}")
         if isinstance(value, int) and not 0 <= value <= INTEGER_MAX:
             raise ProtocolError(f"message '{kind}': {name} = {value} is out of range")
+        if name == "actor" and not 0 < len(value) <= NAME_MAX:
+            raise ProtocolError(f"message '{kind}': a name of {len(value)} characters; 1 to {NAME_MAX} are taken")
         if isinstance(value, dict) and name != "layout":
             _check_figures(kind, value)
 
@@ -96,3 +102,5 @@ def _check_figures(kind: str, figures: Mapping[Any, Any]) -> None:
             raise ProtocolError(f"message '{kind}': {name} is no number and no text")
         if isinstance(value, float) and not math.isfinite(value):
             raise ProtocolError(f"message '{kind}': {name} is not finite")
+        if isinstance(value, str) and len(value) > FIGURE_MAX:
+            raise ProtocolError(f"message '{kind}': {name} is too long")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import signal
@@ -226,16 +227,14 @@ def test_demonstrations_are_there_before_the_first_step_and_once(serve, tmp_path
 
 
 def test_demonstrations_that_are_none_leave_no_run_behind(serve, tmp_path):
-    from robostack.learning.imitation.recording import RecordingConfig, record_scripted
-    from robostack.tasks.panda_push import PandaPush
-
     with pytest.raises(DatasetError):
         serve(demos=str(tmp_path / "nothing"))
     features = {STATE: vector_feature(*"abc"), ACTION: vector_feature(*"xyz")}
     DatasetWriter(tmp_path / "empty", fps=25, features=features, robot_type="ur5e").close()
     with pytest.raises(DatasetError, match="no transitions"):
         serve(demos=str(tmp_path / "empty"))
-    record_scripted(PandaPush(), tmp_path / "push", RecordingConfig(episodes=1))
+    other = dataclasses.replace(CONTRACT, task="ur5e-push")
+    DatasetWriter(tmp_path / "push", fps=25, features=features, robot_type="ur5e", contract=other).close()
     with pytest.raises(ContractMismatchError, match="task: trained with"):
         serve(demos=str(tmp_path / "push"))
     assert not (tmp_path / "run" / "config.yaml").exists()

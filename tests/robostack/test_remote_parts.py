@@ -96,6 +96,10 @@ def test_a_message_comes_back_as_it_was():
         pack("transitions", actor="a")
     with pytest.raises(ProtocolError, match="first is bool"):
         pack("transitions", **{**values, "first": True})
+    with pytest.raises(ProtocolError, match="a name of 65 characters"):
+        pack("transitions", **{**values, "actor": "a" * 65})
+    with pytest.raises(ProtocolError, match="too long"):
+        pack("status", values={"waits_for": "x" * 2001})
     with pytest.raises(ProtocolError, match="out of range"):
         pack("transitions", **{**values, "first": -1})
 

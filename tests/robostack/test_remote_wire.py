@@ -12,7 +12,7 @@ import contextlib
 
 from remote_bench import LearnerInHand, Proxy, contract, policy_arrays, transition, until
 
-from hardware.errors import ConfigError, DeviceNotConnectedError, ProtocolError
+from hardware.errors import ConfigError, DatasetError, DeviceNotConnectedError, ProtocolError
 from robostack.remote import actor_link, actor_port
 from robostack.remote.actor_link import LinkConfig
 from robostack.remote.backend import msgpack, zmq
@@ -213,6 +213,25 @@ def test_a_full_disk_is_said_and_waited_for(learner, actors, monkeypatch):
     act(actor, 1, 10)
     until(lambda: "No space left" in actor.link.problem)
     assert actor.link.acknowledged == 0 and actor.link.failure == ""
+    full.clear()
+    until(lambda: actor.link.acknowledged == 10)
+    assert learner.keeper.rewards() == list(range(1, 11))
+
+
+def test_a_full_disk_at_the_robot_is_said_and_the_queue_keeps_the_transitions(learner, actors, monkeypatch):
+    actor = actors(address(learner))
+    until(actor.may_begin)
+    append, full = actor.link._own.append, [True]
+
+    def failing(rows):
+        if full:
+            raise DatasetError("the spool cannot be written: No space left on device")
+        append(rows)
+
+    monkeypatch.setattr(actor.link._own, "append", failing)
+    act(actor, 1, 10)
+    until(lambda: "spool cannot be written" in actor.figures()["problem"])
+    assert actor.figures()["unacknowledged"] == 10 and actor.link.failure == ""
     full.clear()
     until(lambda: actor.link.acknowledged == 10)
     assert learner.keeper.rewards() == list(range(1, 11))
