@@ -46,7 +46,7 @@ class ImageEncoder(torch.nn.Module):
 
     Args:
         settings: cameras, sizes and widths.
-        states: length of the rest of the observation.
+        states: length of the rest of the observation; 0: images only.
         rng: draws the weights.
     """
 
@@ -55,7 +55,7 @@ class ImageEncoder(torch.nn.Module):
         self.cameras, places = len(settings.cameras), map_width(settings.image_size) ** 2
         self.map_shape = (self.cameras, CONVOLUTIONS[-1][0], places)
         """What the convolutions make of the images of one moment: cameras, channels, places."""
-        self.width = self.cameras * settings.image_features + settings.state_features
+        self.width = self.cameras * settings.image_features + (settings.state_features if states else 0)
         """Length of the features."""
         inputs = (3, *(channels for channels, _, _ in CONVOLUTIONS))
         layers = []
@@ -70,7 +70,7 @@ class ImageEncoder(torch.nn.Module):
         spread = 1.0 / math.sqrt(places)
         self.embeddings = parameter(spread * rng.standard_normal((self.cameras, channels, places, maps)))
         self.image = Normed(self.cameras, channels * maps, settings.image_features, rng)
-        self.state = Normed(1, states, settings.state_features, rng)
+        self.state = Normed(1, states, settings.state_features, rng) if states else None
 
     def maps(self, images: Tensor) -> Tensor:
         """Output of the convolutions (batch, *map_shape) for bytes (batch, cameras, size, size, 3)."""
@@ -79,14 +79,14 @@ class ImageEncoder(torch.nn.Module):
             hidden = torch.relu(layer(hidden))
         return hidden.reshape(len(images), *self.map_shape)
 
-    def features(self, maps: Tensor, state: Tensor) -> Tensor:
+    def features(self, maps: Tensor, state: Tensor | None) -> Tensor:
         """Features (batch, width) of what `maps` gave, and of the rest of the observation (batch, states)."""
         summed = torch.einsum("bkcx,kcxe->kbce", maps, self.embeddings).flatten(2)
         seen = self.image(summed if self.cameras > 1 else summed[0])
         seen = seen.transpose(0, 1).flatten(1) if self.cameras > 1 else seen
-        return torch.cat([seen, self.state(state)], dim=-1)
+        return seen if self.state is None else torch.cat([seen, self.state(state)], dim=-1)
 
-    def forward(self, images: Tensor, state: Tensor) -> Tensor:
+    def forward(self, images: Tensor, state: Tensor | None = None) -> Tensor:
         """Features (batch, width) of images and the rest of the observation."""
         return self.features(self.maps(images), state)
 

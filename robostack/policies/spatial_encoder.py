@@ -94,7 +94,9 @@ class SpatialEncoder:
             ]
             self.embeddings = own["embeddings"]
             self.image = tuple(own[f"image_{part}"] for part in ("weight", "bias", "gain", "shift"))
-            self.state = tuple(own[f"state_{part}"] for part in ("weight", "bias", "gain", "shift"))
+            self.state = None
+            if "state_weight" in own:
+                self.state = tuple(own[f"state_{part}"] for part in ("weight", "bias", "gain", "shift"))
         except KeyError as error:
             raise CheckpointError(f"the encoder lacks {error}. Use another checkpoint, or train again.") from error
         channels = 3
@@ -110,10 +112,10 @@ class SpatialEncoder:
     @property
     def width(self) -> int:
         """Numbers that an observation becomes."""
-        return self.image[1].size + self.state[1].size
+        return self.image[1].size + (0 if self.state is None else self.state[1].size)
 
-    def __call__(self, images: NDArray[np.uint8], state: Array32) -> Array32:
-        """Features (batch, width) of images (batch, cameras, size, size, 3) and states (batch, seen)."""
+    def __call__(self, images: NDArray[np.uint8], state: Array32 | None = None) -> Array32:
+        """Features (batch, width) of images (batch, cameras, size, size, 3), and of states (batch, seen) if any."""
         batch, cameras = images.shape[:2]
         hidden = scaled(images).reshape(batch * cameras, *images.shape[2:]).transpose(0, 3, 1, 2)
         for (weight, bias), (_, _, stride) in zip(self.layers, CONVOLUTIONS, strict=True):
@@ -121,6 +123,8 @@ class SpatialEncoder:
         flat = hidden.reshape(batch, cameras, hidden.shape[1], -1)
         summed = np.einsum("bkcx,kcxe->kbce", flat, self.embeddings).reshape(cameras, batch, -1)
         seen = _dense(summed, self.image).transpose(1, 0, 2).reshape(batch, -1)
+        if self.state is None or state is None:
+            return seen
         return np.concatenate([seen, _dense(state, self.state)], axis=-1)
 
 
