@@ -89,7 +89,7 @@ def _check(kind: str, values: Mapping[str, Any]) -> None:
             raise ProtocolError(f"message '{kind}': {name} is {type(value).__name__}, wanted {expected.__name__}")
         if isinstance(value, int) and not 0 <= value <= INTEGER_MAX:
             raise ProtocolError(f"message '{kind}': {name} = {value} is out of range")
-        if name == "actor" and not 0 < len(value) <= NAME_MAX:
+        if name == "actor" and isinstance(value, str) and not 0 < len(value) <= NAME_MAX:
             raise ProtocolError(f"message '{kind}': a name of {len(value)} characters; 1 to {NAME_MAX} are taken")
         if isinstance(value, dict) and name != "layout":
             _check_figures(kind, value)

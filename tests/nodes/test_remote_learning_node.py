@@ -40,6 +40,7 @@ def rewards(run):
     return found
 
 
+@pytest.mark.timeout(300)
 def test_it_learns_while_it_moves_and_losing_the_learner_costs_nothing(observer, ros_environment, tmp_path):
     run, keys, robot = tmp_path / "run", tmp_path / "keys", tmp_path / "robot"
     make_keys(keys)

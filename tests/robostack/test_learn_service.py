@@ -266,6 +266,8 @@ def line_with(process, text):
     raise AssertionError(f"{process.args} ended without '{text}':\n{seen}")
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_both_ends_can_be_killed_and_nothing_acknowledged_is_lost(tmp_path, keys, loopback_host):
     """Real processes: the learner is killed while it takes transitions, then the actor; both start again."""
     run, spool = tmp_path / "run", tmp_path / "spool"
