@@ -50,8 +50,8 @@ person would. In HIL-SERL's table the task where corrections decide is one that 
 none such here. Three seeds tell no difference of a thousand steps from chance.
 
 The settings for picking a cube were found on seed 0, whose demonstrations and weights are therefore not unseen; seeds 1
-and 2 are. Evaluations while learning ran 100 simulations side by side on the peg and in the first run with a cube, later
-one episode after the other; steps and results do not depend on which.
+and 2 are. Evaluations while learning ran 100 simulations side by side on the peg and in the first run with a cube,
+later one episode after the other: other draws from the same starts.
 """
 SETTINGS = """## How the settings came about
 
