@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -100,7 +101,9 @@ class SingleExperience:
         """What the corrector executes instead."""
         if self.corrector is None or self.env.state is None or self._observation is None:
             return None
-        return self.corrector.correct(self._observation, action, self.env.state, self.env.episode)
+        observed: Any = self._observation
+        vector = observed["state"] if isinstance(observed, Mapping) else observed  # with images a dictionary
+        return self.corrector.correct(vector, action, self.env.state, self.env.episode)
 
 
 class VectorExperience:

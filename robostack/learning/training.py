@@ -44,7 +44,7 @@ from robostack.tasks.with_history import open_task
 from sim.randomization.distribution import DISTRIBUTIONS, Distribution
 
 CONFIG, PROGRESS = "config.yaml", "progress.jsonl"
-Setting: TypeAlias = bool | int | float | str | list[int] | list[float] | None
+Setting: TypeAlias = bool | int | float | str | list[int] | list[float] | list[str] | None
 """What the setting of a learner may be."""
 TOGETHER = 100
 """Simulations stepped together in an evaluation, at most."""
@@ -305,10 +305,11 @@ class _Run:
     def _evaluate(self) -> None:
         """Judge the policy as it would be exported."""
         config, seed = self.config, self.config.seed + 10_000
-        if LEARNERS.load(config.learner).simulations:
+        image_size = _image_size(self.learner)
+        if LEARNERS.load(config.learner).simulations and image_size is None:
             result = self._many(config.evaluate_episodes, config.randomize, seed)
         else:
-            env = make_env(self.task, randomize=config.randomize, seed=seed)
+            env = make_env(self.task, randomize=config.randomize, seed=seed, image_size=image_size)
             result = evaluate_env(env, _WithoutExploration(self.learner), config.evaluate_episodes)
         self.evaluated = result.figures()
         now = judged(self.evaluated, self.steps)
@@ -376,11 +377,20 @@ def _schedule(config: TrainConfig, task: Task) -> DynamicsSchedule | None:
 
 def _show(learner: Any, dataset: Path, task: Task) -> None:
     """Give a learner the demonstrations of a dataset."""
+    from robostack.learning.image_demonstrations import with_images
     from robostack.learning.with_demonstrations import executed_demonstrations
 
     _require_demos(learner)
-    for transition in executed_demonstrations(dataset, task).transitions():
+    steps = executed_demonstrations(dataset, task)
+    seen = _image_size(learner) is not None
+    for transition in (with_images(steps, dataset, learner.config.cameras) if seen else steps).transitions():
         learner.observe(transition)
+
+
+def _image_size(learner: Any) -> int | None:
+    """Width and height of the images that a learner looks at [px]; None: none."""
+    found: int | None = getattr(learner, "image_size", None)
+    return found
 
 
 def _require_demos(learner: Any) -> None:
@@ -391,22 +401,27 @@ def _require_demos(learner: Any) -> None:
 def _open(config: TrainConfig, task: Task, distribution: Distribution | None) -> tuple[Learner, Experience]:
     """The run's learner, and where its steps come from."""
     entry = LEARNERS.load(config.learner)
-    count = config.simulations or (1 if config.corrector != "none" else entry.simulations)
+    settings = learner_config(config)
+    image_size = settings.image_size if getattr(settings, "cameras", ()) else None
+    alone = config.corrector != "none" or image_size is not None
+    count = config.simulations or (1 if alone else entry.simulations)
     randomize = False if distribution is None else distribution
     if count <= 1:
-        env = make_env(task, randomize=randomize, seed=config.seed)
-        learner = entry.open(contract_of(env.task), learner_config(config), config.seed)
+        env = make_env(task, randomize=randomize, seed=config.seed, image_size=image_size)
+        learner = entry.open(contract_of(env.task), settings, config.seed)
         if config.corrector == "none":
             return learner, SingleExperience(env, learner)
         _require_demos(learner)
         return learner, SingleExperience(env, learner, SimulatedOperator(task, seed=config.seed))
+    if image_size is not None:
+        raise ConfigError("a learner with cameras learns from one simulation; leave --simulations out")
     if config.corrector != "none":
         raise ConfigError("an operator corrects one robot at a time; leave --simulations out")
     if entry.simulations == 0:
         raise ConfigError(f"'{config.learner}' learns from one step at a time; leave --simulations out")
     threads = min(count, os.cpu_count() or 1)
     envs = make_env(task, count, threads, randomize=randomize, seed=config.seed)
-    learner = entry.open(contract_of(envs.task), learner_config(config), config.seed)
+    learner = entry.open(contract_of(envs.task), settings, config.seed)
     return learner, many(envs, learner)
 
 
