@@ -98,7 +98,6 @@ class WithHistory(Task):
         after[NOW] = self.inner.observe(state, after)
         return outcome, after
 
-
     def scripted(self) -> Policy | None:
         """As the task's, which reads the newest observation and is blind to the past behind it."""
         return self.inner.scripted()
