@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from controllers.gripping import REACH_RAD, SQUEEZE_RAD, JawLimits, JawPlan, next_jaw
 from controllers.kinematics import SerialChain
 from controllers.reference import JointReference
 from controllers.rotations import rotation_error
@@ -40,8 +41,6 @@ GAIN = 3.0
 """Share of the remaining error of the tool's position and direction that is corrected per second [1/s]."""
 DAMPING = 0.01
 """Damping of the least squares that turn tool velocity into joint speeds."""
-BLOCKED_RAD_S = 0.05
-"""A closing jaw slower than this has met something [rad/s]."""
 
 DYNAMICS = (
     DynamicsParameter("link/mass", "1", 1.0, 0.9, 1.3),
@@ -75,9 +74,9 @@ class So101PickCubeConfig:
     """Position of the jaw when open [rad]."""
     jaw_speed_rad_s: float = 1.0
     """Speed of the jaw [rad/s]."""
-    reach_rad: float = 0.06
-    """While it closes freely the jaw is asked to be this far ahead of where it is [rad]."""
-    squeeze_rad: float = 0.008
+    reach_rad: float = REACH_RAD
+    """While it moves freely the jaw is asked to be this far ahead of where it is [rad]."""
+    squeeze_rad: float = SQUEEZE_RAD
     """The same once it has met the cube: what holds it, and little enough for the servo not to overload [rad]."""
     motion: ToolMotionConfig = field(
         default_factory=lambda: ToolMotionConfig(
@@ -168,7 +167,8 @@ class So101PickCube(Task):
         tool, cube = self._tool(state), state.object_pose(CUBE)
         zero = xp.zeros(tool.shape[:-1], dtype=tool.dtype)
         jaw = state.joint_position[..., GRIPPER] + 0.0
-        episode = {"tool_start": tool, "tool_target": tool, "closed": zero, "jaw_target": jaw, "held_s": zero}
+        episode = {"tool_start": tool, "tool_target": tool, "closed": zero, "held_s": zero}
+        episode |= {"jaw_target": jaw, "jaw_target_speed": zero, "jaw_still_s": zero}
         return {**episode, "cube_start_m": cube[..., 2] + 0.0, **self._measured(state)}
 
     def observe(self, state: RobotState, episode: Episode) -> Array:
@@ -207,8 +207,7 @@ class So101PickCube(Task):
         velocity = (transposed @ xp.linalg.solve(gram, twist[..., None]))[..., 0]
         excess = xp.max(xp.abs(velocity) / xp.asarray(self._speed_limit.copy()), axis=-1, keepdims=True)
         velocity = velocity / xp.maximum(excess, xp.ones_like(excess))
-        jaw = (after["jaw_target"] - episode["jaw_target"]) * (1.0 / self.control_period_s)
-        velocity = xp.concat([velocity[..., :GRIPPER], jaw[..., None]], axis=-1)
+        velocity = xp.concat([velocity[..., :GRIPPER], after["jaw_target_speed"][..., None]], axis=-1)
         return JointReference("velocity", velocity, self.control_period_s, created_s=state.newest_capture_time_s)
 
     def judge(self, action: Array, state: RobotState, episode: Episode) -> tuple[Outcome, Episode]:
@@ -239,7 +238,7 @@ class So101PickCube(Task):
 
     def _advance(self, action: Array, episode: Episode) -> Episode:
         """Memory with the targets that `action` asks for: of the tool in its box and near it, of the jaw."""
-        xp, config, motion = namespace(action), self.config, self.config.motion
+        xp, motion = namespace(action), self.config.motion
         low, high = (xp.asarray(bound.copy()) for bound in self._box)
         target = episode["tool_target"] + action[..., :3] * motion.step_m
         target = xp.minimum(xp.maximum(target, episode["tool"] - motion.leash_m), episode["tool"] + motion.leash_m)
@@ -247,20 +246,18 @@ class So101PickCube(Task):
         grip, closed = action[..., 3], episode["closed"]
         closed = xp.where(grip > GRIP_THRESHOLD, xp.ones_like(closed), closed)
         closed = xp.where(grip < -GRIP_THRESHOLD, xp.zeros_like(closed), closed)
-        jaw, asked = episode["jaw"], episode["jaw_target"]
-        blocked = (xp.abs(episode["jaw_speed"]) < BLOCKED_RAD_S) & (jaw - asked > 0.5 * config.squeeze_rad)
-        ahead = xp.where(blocked, config.squeeze_rad * xp.ones_like(jaw), config.reach_rad * xp.ones_like(jaw))
-        shut = xp.maximum(jaw - ahead, SO101.position_min[GRIPPER] * xp.ones_like(jaw))
-        # Only a blocked jaw may be asked for less: the jaw lags, and a target that followed it up would drag it along.
-        shut = xp.where(blocked, shut, xp.minimum(shut, asked))
-        goal = xp.where(closed > 0.5, shut, config.open_rad * xp.ones_like(jaw))
-        step = config.jaw_speed_rad_s * self.control_period_s
-        return {
-            **episode,
-            "tool_target": target,
-            "closed": closed,
-            "jaw_target": asked + xp.clip(goal - asked, -step, step),
-        }
+        jaw = next_jaw(*self._jaw(closed, episode))
+        memory = {"jaw_target": jaw.asked, "jaw_target_speed": jaw.speed, "jaw_still_s": jaw.still_s}
+        return {**episode, "tool_target": target, "closed": closed, **memory}
+
+    def _jaw(self, closed: Array, episode: Episode) -> tuple[JawPlan, Array, Array, Array, float, JawLimits]:
+        """What the jaw's next set-point follows from."""
+        xp, config, jaw = namespace(closed), self.config, episode["jaw"]
+        plan = JawPlan(episode["jaw_target"], episode["jaw_target_speed"], episode["jaw_still_s"])
+        shut, opened = (value * xp.ones_like(jaw) for value in (float(SO101.position_min[GRIPPER]), config.open_rad))
+        goal = xp.where(closed > 0.5, shut, opened)
+        limits = JawLimits(config.jaw_speed_rad_s, reach=config.reach_rad, squeeze=config.squeeze_rad)
+        return plan, goal, jaw, episode["jaw_speed"], self.control_period_s, limits
 
     def _measured(self, state: RobotState) -> Episode:
         """What the next action is relative to."""

@@ -7,12 +7,12 @@ from typing import Literal, Protocol
 
 import numpy as np
 
+from controllers.gripping import REACH_RAD, SQUEEZE_RAD
 from controllers.reference import BaseReference, JointReference
 from hardware.arrays import FloatArray
 from hardware.errors import ConfigError
 from hardware.records import RobotState
 from hardware.robot import RobotEntry
-from hardware.spec import RobotSpec
 from hardware.teleoperator import OperatorCommand
 
 
@@ -40,6 +40,10 @@ class CouplingConfig:
     """Joint that the gripper keys move, where the robot has it: its range is 0 closed to 1 open."""
     gripper_speed: float = 0.8
     """Speed of the gripper, as a share of its range [1/s]."""
+    gripper_reach: float = REACH_RAD
+    """While it moves freely, the gripper is asked to be this far ahead of where it is [rad]."""
+    gripper_squeeze: float = SQUEEZE_RAD
+    """The same once it has met something [rad]; more holds harder, until the servo's overload protection acts."""
     align: Literal["move", "wait"] = "move"
     """Leader arms that are elsewhere than the robot: the robot moves there slowly, or waits until the leader comes."""
     align_tolerance: float = 0.1
@@ -64,6 +68,8 @@ class CouplingConfig:
             ("linear_speed_max", 0.0, 2.0),
             ("angular_speed_max", 0.0, 5.0),
             ("joint_speed_share", 0.01, 1.0),
+            ("gripper_reach", 1e-3, 1.0),
+            ("gripper_squeeze", 1e-4, 1.0),
             ("align_speed", 0.01, 1.0),
             ("smoothing_hz", 0.5, 20.0),
             ("lookahead_s", 0.02, 0.5),
@@ -223,18 +229,3 @@ def is_finite(command: OperatorCommand) -> bool:
 def shortened(vector: FloatArray, length_max: float) -> FloatArray:
     """`vector` (k,), scaled down to a length of at most `length_max`."""
     return vector * min(1.0, length_max / max(float(np.linalg.norm(vector)), 1e-12))
-
-
-def gripper_speed(
-    spec: RobotSpec, config: CouplingConfig, opening: float | None, position: FloatArray
-) -> tuple[int, float] | None:
-    """Index and speed [rad/s] of the gripper's joint on its way to `opening`; None where it stays or there is none."""
-    if opening is None or config.gripper_joint not in spec.joint_names:
-        return None
-    index = spec.joint_names.index(config.gripper_joint)
-    joint = spec.joints[index]
-    span = joint.position_max - joint.position_min
-    goal = joint.position_min + min(max(opening, 0.0), 1.0) * span
-    # Close to the goal it slows down, so that it does not overshoot.
-    speed = min(config.gripper_speed * span, config.joint_speed_share * joint.velocity_max)
-    return index, float(np.clip(8.0 * (goal - position[index]), -speed, speed))

@@ -10,7 +10,8 @@ from hardware.arrays import FloatArray
 from hardware.records import RobotState
 from hardware.robot import RobotEntry
 from hardware.teleoperator import OperatorCommand
-from robostack.teleoperation.coupling import Coupled, CouplingConfig, gripper_speed, shortened
+from robostack.teleoperation.coupling import Coupled, CouplingConfig, shortened
+from robostack.teleoperation.gripper import OperatorGripper
 
 _WALL_GAIN = 4.0
 """Largest speed towards a wall of the workspace, per metre of distance from it [1/s]."""
@@ -33,6 +34,7 @@ class ToolCoupling:
         weight = 0.3 if len(arm) >= 6 else 0.02
         settings = CartesianConfig(velocity_share=config.joint_speed_share, orientation_weight=weight)
         self._kinematics = DifferentialInverseKinematics(entry.model, entry.spec, settings)
+        self._gripper = OperatorGripper(entry.spec, config)
 
     def step(self, command: OperatorCommand, state: RobotState, factor: float, now_s: float) -> Coupled:
         """See `Coupling.step`."""
@@ -46,15 +48,13 @@ class ToolCoupling:
         period_s = 1.0 / self.config.rate_hz
         result = self._kinematics.follow(ToolReference(linear, angular, period_s, now_s), position)
         velocity = np.array(result.reference.value, dtype=np.float64)
-        gripper = gripper_speed(self.spec, self.config, command.gripper, position)
-        if self.config.gripper_joint in self.spec.joint_names:
-            velocity[self.spec.joint_names.index(self.config.gripper_joint)] = 0.0
-        if gripper is not None:
-            velocity[gripper[0]] = factor * gripper[1]
+        if self._gripper.index is not None:
+            velocity[self._gripper.index] = self._gripper.velocity(command.gripper, state, factor)
         return Coupled(JointReference("velocity", velocity, period_s, created_s=now_s), True, result.reason or "")
 
     def release(self) -> None:
-        """Nothing is kept between periods."""
+        """The gripper keeps its set-point; nothing else is kept between periods."""
+        self._gripper.release()
 
     def _inside(self, linear: FloatArray, position: FloatArray) -> FloatArray:
         """Slower towards the walls of the workspace (a velocity damper), so that the safety filter need not stop it."""

@@ -12,7 +12,8 @@ from hardware.errors import ConfigError
 from hardware.records import RobotState
 from hardware.robot import ROBOTS
 from hardware.teleoperator import OperatorCommand
-from robostack.teleoperation.coupling import CouplingConfig, OperatorCoupling, gripper_speed, shortened
+from robostack.teleoperation.coupling import CouplingConfig, OperatorCoupling, shortened
+from robostack.teleoperation.gripper import OperatorGripper
 
 PERIOD_S = 0.02
 UR5E = ROBOTS.load("ur5e")
@@ -170,7 +171,7 @@ def test_the_gripper_goes_where_it_is_told_at_bounded_speed_and_stays_otherwise(
     for _ in range(150):
         robot.step(gripper=0.0)
     assert robot.position[index] == pytest.approx(joint.position_min, abs=0.02)
-    assert gripper_speed(UR5E.spec, CouplingConfig(), 1.0, np.zeros(6)) is None
+    assert OperatorGripper(UR5E.spec, CouplingConfig()).velocity(1.0, Follower(UR5E).state(), 1.0) == 0.0
 
 
 def test_a_robot_on_wheels_drives_and_turns():
