@@ -1,11 +1,12 @@
 """Writes what `bench transfer` has found into `docs/results/transfer.md`: `python -m robostack.bench.transfer_tables`.
 
-The page has a pair of comments `<!-- results: KEY -->` and `<!-- end -->` for each task; what is between them is
-replaced, the rest of the page is kept.
+The page has a pair of comments `<!-- results: KEY -->` and `<!-- end -->` for each task, and `<!-- worlds: KEY -->` for
+what `robostack transfer` left in folders below `runs/transfer/KEY`; what is between them is replaced, the rest is kept.
 """
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from collections.abc import Iterable, Mapping
@@ -87,14 +88,42 @@ def section(key: str, folder: Path = RESULTS) -> str:
     return f"{said}\n\n{table(lines)}"
 
 
+def worlds(key: str, folder: Path = RESULTS) -> str:
+    """One row for each policy that `robostack transfer` judged, one column for each world."""
+    found = [json.loads(path.read_text()) for path in sorted((folder / key).glob("**/result.json"))]
+    if not found:
+        return f"Not measured yet: `robostack transfer ... --output-dir {folder / key}/NAME`."
+    names = [name for name in found[0]["worlds"] if any("success" in one["worlds"].get(name, {}) for one in found)]
+    rows = [f"| policy | {' | '.join(names)} |", f"|---{'|---' * len(names)}|"]
+    for one in found:
+        cells = [_world(one["worlds"].get(name, {})) for name in names]
+        rows.append(f"| {_policy(one['policy'])} | {' | '.join(cells)} |")
+    return "\n".join(rows)
+
+
+def _policy(source: str) -> str:
+    """What a policy is called: its method, or "hand-written"."""
+    method = next((name for name in METHODS if f"/{name}-" in source), None)
+    return NAMES[method] if method else {"scripted": "hand-written"}.get(source, f"`{source}`")
+
+
+def _world(judged: Mapping[str, Any]) -> str:
+    if "success" not in judged:
+        return "not run"
+    low, high = judged["success_ci95"]
+    share = f"{100.0 * judged['success']:.1f} % ({100.0 * low:.0f} to {100.0 * high:.0f})"
+    return f"{share} of {judged['episodes']}"
+
+
 def fill(page: str, folder: Path = RESULTS) -> str:
     """The page with its tables made anew.
 
     Raises:
         ConfigError: it has no place for a table.
     """
-    pattern = re.compile(r"(<!-- results: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
-    filled, count = pattern.subn(lambda found: f"{found[1]}{section(found[2], folder)}\n{found[3]}", page)
+    pattern = re.compile(r"(<!-- (results|worlds): (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
+    write = {"results": section, "worlds": worlds}
+    filled, count = pattern.subn(lambda found: f"{found[1]}{write[found[2]](found[3], folder)}\n{found[4]}", page)
     if not count:
         raise ConfigError("the page has no place for results: <!-- results: swingup --> and <!-- end -->")
     return filled

@@ -134,6 +134,19 @@ def test_a_page_keeps_what_is_not_a_table(tmp_path: Path):
         fill("words", tmp_path)
 
 
+def test_worlds_of_every_policy_that_was_judged_in_them(tmp_path: Path):
+    found = {"success": 0.647, "success_ci95": [0.591, 0.699], "episodes": 300}
+    for name, policy in (("a", "runs/transfer/panda-push/doraemon-0-1234/best"), ("b/transfer", "scripted")):
+        (tmp_path / "panda-push" / name).mkdir(parents=True)
+        results = {"uniform": found, "pybullet, uniform": {"why_not": "no"} if policy == "scripted" else found}
+        text = json.dumps({"policy": policy, "worlds": results})
+        (tmp_path / "panda-push" / name / "result.json").write_text(text)
+    rows = fill("<!-- worlds: panda-push -->\n<!-- end -->", tmp_path).splitlines()
+    assert rows[1] == "| policy | uniform | pybullet, uniform |"
+    assert rows[3] == "| DORAEMON | 64.7 % (59 to 70) of 300 | 64.7 % (59 to 70) of 300 |"
+    assert rows[4] == "| hand-written | 64.7 % (59 to 70) of 300 | not run |"
+
+
 def test_its_options_stand_beside_those_of_every_benchmark():
     options, entry, own = _parsed(["transfer", "--task", "hopper", "--seeds", "3", "4", "--steps", "9", "--json"])
     assert options.name == "transfer" and options.json and not options.quick and entry is BENCHES.load("transfer")
