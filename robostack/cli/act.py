@@ -14,6 +14,9 @@ from robostack.cli.learn import PORT
 from robostack.cli.options import parse_options
 from robostack.cli.output import print_json_line, print_next
 
+BATCH_PERIOD_S = 0.05
+"""A simulation fills batches faster than a robot [s]."""
+
 
 @dataclass(frozen=True)
 class ActOptions:
@@ -31,7 +34,7 @@ class ActOptions:
     """Of exploration, starts and goals."""
     fixed_dynamics: bool = False
     """Act with the nominal dynamics instead of randomised ones."""
-    ahead: int = 200
+    ahead: int = 50
     """Steps that the simulation may be ahead of the learner's updates; 0: no limit."""
     real_time: bool = False
     """Act at the task's rate instead of as fast as the learner allows."""
@@ -52,7 +55,7 @@ def main(arguments: list[str]) -> int:
     from robostack.remote.remote_actor import RemoteActor
 
     env = make_env(options.task, randomize=not options.fixed_dynamics, seed=options.seed)
-    link = LinkConfig(options.address, options.keys, options.spool)
+    link = LinkConfig(options.address, options.keys, options.spool, batch_period_s=BATCH_PERIOD_S)
     actor = RemoteActor(contract_of(env.task), link, options.seed)
     loop = ActingLoop(env, actor, ahead=options.ahead, real_time=options.real_time)
     line, asked = StatusLine(), []

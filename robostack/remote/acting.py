@@ -28,7 +28,7 @@ class ActingLoop:
         real_time: take one step per control period.
     """
 
-    def __init__(self, env: RobotEnv, actor: RemoteActor, ahead: int = 200, real_time: bool = False) -> None:
+    def __init__(self, env: RobotEnv, actor: RemoteActor, ahead: int = 50, real_time: bool = False) -> None:
         self.env, self.actor, self.ahead, self.real_time = env, actor, ahead, real_time
         self.steps = self.episodes = 0
         """Taken; ended."""
