@@ -42,7 +42,7 @@ class TrainOptions(CollectOptions):
 
     output_dir: Path | None = None
     """Folder of the classifier; default: runs/<dataset>-reward."""
-    steps: int = 150
+    steps: int = 400
     """Gradient steps."""
     batch_size: int = 64
     """Images per step and camera, half of them of success."""

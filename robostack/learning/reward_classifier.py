@@ -41,7 +41,7 @@ class RewardConfig:
 
     frames: FrameConfig = field(default_factory=FrameConfig)
     """Which frames show what."""
-    steps: int = 150
+    steps: int = 400
     """Gradient steps."""
     batch_size: int = 64
     """Images per step and camera, half of them of success."""

@@ -30,7 +30,7 @@ from robostack.learning.reward_frames import (  # noqa: E402
 from robostack.make import make_env  # noqa: E402
 from robostack.policies.success_classifier import SuccessClassifier, load_classifier  # noqa: E402
 
-SHORT = RewardConfig()
+SHORT = RewardConfig(steps=150)
 
 
 @pytest.fixture(scope="module")
