@@ -278,8 +278,13 @@ def test_both_ends_can_be_killed_and_nothing_acknowledged_is_lost(tmp_path, keys
     acting = ["act", "ur5e-reach", "--keys", str(keys), "--address", address, "--spool", str(spool), "--ahead", "100"]
     robot = start(*acting)
     line_with(learner, "has joined")
-    received = run / "received.json"
-    until(lambda: received.exists() and any(n >= 60 for n in json.loads(received.read_text())["actors"].values()))
+
+    def taken():
+        """Transitions on the disk: a file that is not whole speaks of a batch that is still to come."""
+        found = json.loads((run / "received.json").read_text())
+        return sum(found["actors"].values()) if found["whole"] else 0
+
+    until(lambda: taken() >= 60)
     learner.send_signal(signal.SIGKILL)
     learner.wait()
     before = rewards(run)
