@@ -37,6 +37,8 @@ class TrainOptions:
     """Control steps to learn from."""
     seed: int = 0
     """Of the initial weights, exploration and the environment."""
+    engine: str = "mujoco"
+    """Physics engine; `robostack list engines`."""
     simulations: int = 0
     """Simulations stepped together, for learners that take batches; 0: as many as suit the learner."""
     fixed_dynamics: bool = False
@@ -84,6 +86,7 @@ def main(arguments: list[str]) -> int:
         steps=options.steps,
         seed=options.seed,
         randomize=not options.fixed_dynamics,
+        engine=options.engine,
         simulations=options.simulations,
         distribution=options.distribution,
         distribution_every=options.distribution_every,

@@ -84,6 +84,8 @@ class TrainConfig:
     """Time limit of an episode in training and its evaluations [s]; 0: the task's."""
     history: int = 1
     """Observations that the policy is given, the newest included, with the actions between them; 1: no memory."""
+    engine: str = "mujoco"
+    """Physics engine; `robostack list engines`."""
     simulations: int = 0
     """Simulations stepped together, for learners that take batches; 0: as many as suit the learner."""
     checkpoint_every: int = 5_000
@@ -295,7 +297,8 @@ class _Run:
 
     def _many(self, episodes: int, randomize: bool | Distribution, seed: int) -> EvaluationResult:
         """Episodes of the policy without exploration, in simulations stepped together."""
-        env = make_env(self.task, min(episodes, TOGETHER), randomize=randomize, seed=seed)
+        count, engine = min(episodes, TOGETHER), self.config.engine
+        env = make_env(self.task, count, randomize=randomize, seed=seed, engine=engine)
         return evaluate_many(env, lambda observation: self.learner.act(observation, explore=False), episodes)
 
     def _due(self, every: int) -> bool:
@@ -309,7 +312,9 @@ class _Run:
         if LEARNERS.load(config.learner).simulations and image_size is None:
             result = self._many(config.evaluate_episodes, config.randomize, seed)
         else:
-            env = make_env(self.task, randomize=config.randomize, seed=seed, image_size=image_size)
+            env = make_env(
+                self.task, randomize=config.randomize, seed=seed, image_size=image_size, engine=config.engine
+            )
             result = evaluate_env(env, _WithoutExploration(self.learner), config.evaluate_episodes)
         self.evaluated = result.figures()
         now = judged(self.evaluated, self.steps)
@@ -407,7 +412,7 @@ def _open(config: TrainConfig, task: Task, distribution: Distribution | None) ->
     count = config.simulations or (1 if alone else entry.simulations)
     randomize = False if distribution is None else distribution
     if count <= 1:
-        env = make_env(task, randomize=randomize, seed=config.seed, image_size=image_size)
+        env = make_env(task, randomize=randomize, seed=config.seed, image_size=image_size, engine=config.engine)
         learner = entry.open(contract_of(env.task), settings, config.seed)
         if config.corrector == "none":
             return learner, SingleExperience(env, learner)
@@ -420,7 +425,7 @@ def _open(config: TrainConfig, task: Task, distribution: Distribution | None) ->
     if entry.simulations == 0:
         raise ConfigError(f"'{config.learner}' learns from one step at a time; leave --simulations out")
     threads = min(count, os.cpu_count() or 1)
-    envs = make_env(task, count, threads, randomize=randomize, seed=config.seed)
+    envs = make_env(task, count, threads, randomize=randomize, seed=config.seed, engine=config.engine)
     learner = entry.open(contract_of(envs.task), settings, config.seed)
     return learner, many(envs, learner)
 

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from hardware.config import load_config
-from hardware.errors import CheckpointError, ConfigError
+from hardware.errors import CheckpointError, ConfigError, UnknownNameError
 from robostack.checkpoint import checkpoints, load_policy
 from robostack.cli import evaluate as evaluate_verb
 from robostack.cli import export as export_verb
@@ -69,6 +69,24 @@ def test_the_same_seed_trains_the_same_policy(run, tmp_path):
         np.testing.assert_array_equal(load_policy(again).arrays[name], array)
     other = train(config_for(tmp_path / "other", seed=1))
     assert load_policy(other).sha256 != load_policy(again).sha256
+
+
+def test_trains_in_another_engine(tmp_path, capfd):
+    pytest.importorskip("pybullet")
+    folder = tmp_path / "run"
+    made = {"task": "ur5e-reach", "output-dir": folder, "steps": 12, "checkpoint-every": 6, "engine": "pybullet"}
+    arguments = [text for name, value in made.items() for text in (f"--{name}", str(value))][1:]
+    assert train_verb.COMMAND.main([*arguments, "--fixed-dynamics", "--set", "hidden=[8, 8]"]) == 0
+    capfd.readouterr()
+    assert load_config(TrainConfig, folder / "config.yaml").engine == "pybullet"
+    here = config_for(tmp_path / "mujoco", steps=12, checkpoint_every=6, randomize=False)
+    other = load_mlp(train(here))
+    policy, observation = load_mlp(checkpoints(folder)[-1]), np.full(other.contract.num_observations, 0.1)
+    # The engines differ by rounding in free space: nearly the same policy, but not the same.
+    np.testing.assert_allclose(policy.act(observation), other.act(observation), atol=1e-3)
+    assert not np.array_equal(policy.act(observation), other.act(observation))
+    with pytest.raises(UnknownNameError, match="pybullet"):
+        train(config_for(tmp_path / "wrong", engine="pybulet"))
 
 
 def test_a_run_is_not_overwritten(run):
