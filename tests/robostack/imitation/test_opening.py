@@ -66,7 +66,7 @@ def test_another_contract_is_refused_in_every_form(run):
 def test_unknown_kinds_and_files_are_refused(run, contract, tmp_path):
     saved = read(run / "checkpoints" / "000000002")
     save_policy(tmp_path / "odd", saved.arrays, contract, {**saved.config, "kind": "oracle"}, {})
-    with pytest.raises(CheckpointError, match=r"kind 'oracle'; this version runs mlp, chunk"):
+    with pytest.raises(CheckpointError, match=r"kind 'oracle'; this version runs mlp, image-mlp, chunk"):
         open_policy(tmp_path / "odd")
     with pytest.raises(CheckpointError, match="no checkpoint"):
         open_policy(tmp_path / "nowhere")
