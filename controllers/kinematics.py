@@ -278,3 +278,26 @@ def _joints_between(model: mujoco.MjModel, base: int, body: int, site: str) -> l
     if not joints:
         raise ConfigError(f"no joint moves site '{site}' against body '{model.body(base).name}'")
     return joints
+
+
+class KeptKinematics:
+    """`SerialChain.forward_and_jacobian` of a chain, with its last answer kept: one step asks for it several times.
+
+    Args:
+        chain: answers.
+    """
+
+    def __init__(self, chain: SerialChain) -> None:
+        self.chain = chain
+        self._known: tuple[FloatArray, tuple[Array, Array, Array]] | None = None
+
+    def __call__(self, joint_position: Array) -> tuple[Array, Array, Array]:
+        """Position, rotation and Jacobian of the tool, as of the chain."""
+        if not isinstance(joint_position, np.ndarray):
+            found: tuple[Array, Array, Array] = self.chain.forward_and_jacobian(joint_position)
+            return found
+        known = self._known
+        if known is None or not np.array_equal(known[0], joint_position):
+            known = (joint_position.copy(), self.chain.forward_and_jacobian(joint_position))
+            self._known = known
+        return known[1]

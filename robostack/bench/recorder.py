@@ -143,7 +143,7 @@ def record(cameras: int, quick: bool, folder: Path) -> dict[str, float]:
         "lateness_p50_ms": report["lateness_p50_ms"],
         "lateness_p99_ms": report["lateness_p99_ms"],
         "cpu_percent": 100.0 * used_s / wall_s,
-        "mb_per_minute": size / 1e6 / (wall_s / 60.0),
+        "mb_per_minute": size / 1e6 / (report["frames"] / CAMERA_HZ / 60.0),
     }
 
 
@@ -246,7 +246,7 @@ def run(quick: bool) -> Measured:
             figures |= {f"{name}{suffix}": value for name, value in found.items()}
     notes += [
         "cpu_percent is of the recorder's process alone, 100 is one core; the cameras are files that nodes play",
-        "mb_per_minute is dataset, video and raw record together",
+        "mb_per_minute is dataset, video and raw record together, per minute of the episode",
         "driver and virtual arm have real-time priority where that is permitted",
     ]
     return Measured(figures, figures["dropped"] == 0.0, notes=tuple(notes))

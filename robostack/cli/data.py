@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from hardware.errors import ConfigError, UnknownNameError
+from hardware.errors import ConfigError
 from robostack.cli.command import Command
 from robostack.cli.options import parse_options
-from robostack.cli.output import console, print_error, print_json_line, print_next, print_table
+from robostack.cli.output import console, print_json_line, print_next, print_table
+from robostack.cli.sub_verbs import SubVerbs, run_sub_verb
 
 if TYPE_CHECKING:
     from robostack.data.dataset import Dataset
@@ -276,7 +276,7 @@ def _quality(path: Path, quiet: bool) -> dict[str, Any]:
     return {"cells": found.cells, "coverage": found.coverage, "mean_return": found.mean_return, "episodes": episodes}
 
 
-VERBS: Mapping[str, tuple[Callable[[list[str]], int], str]] = {
+VERBS: SubVerbs = {
     "info": (info_main, "say what a dataset holds, and how good its demonstrations are"),
     "check": (check_main, "look at every file"),
     "repair": (repair_main, "put it right after a crash or damage"),
@@ -288,16 +288,7 @@ VERBS: Mapping[str, tuple[Callable[[list[str]], int], str]] = {
 
 def main(arguments: list[str]) -> int:
     """Run the verb."""
-    if not arguments or arguments[0] in ("-h", "--help"):
-        print("usage: robostack data VERB PATH ...\n")
-        for name, (_, summary) in VERBS.items():
-            print(f"  {name:8} {summary}")
-        print("\nrobostack data VERB --help shows what a verb takes.")
-        return 0
-    if arguments[0] not in VERBS:
-        print_error(f"{UnknownNameError('verb', arguments[0], VERBS)}\nSee: robostack data --help")
-        return 2
-    return VERBS[arguments[0]][0](arguments[1:])
+    return run_sub_verb("data", VERBS, arguments)
 
 
 COMMAND = Command(summary="Check, repair, merge, convert and judge demonstrations on disk", main=main)

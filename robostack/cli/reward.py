@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
 
-from hardware.errors import UnknownNameError
 from robostack.cli.command import Command
 from robostack.cli.options import parse_options
-from robostack.cli.output import console, print_error, print_json_line, print_next, print_table
+from robostack.cli.output import console, print_json_line, print_next, print_table
+from robostack.cli.sub_verbs import SubVerbs, run_sub_verb
 
 FIGURES = ("frames", "accuracy", "precision", "recall", "false_positive_rate", "roc_area", "threshold")
 
@@ -152,7 +152,7 @@ def _number(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-VERBS: Mapping[str, tuple[Callable[[list[str]], int], str]] = {
+VERBS: SubVerbs = {
     "collect": (collect, "show which frames of a dataset show success, and which do not"),
     "train": (train, "learn a classifier of success from them"),
     "report": (report, "say how good a classifier is"),
@@ -161,16 +161,7 @@ VERBS: Mapping[str, tuple[Callable[[list[str]], int], str]] = {
 
 def main(arguments: list[str]) -> int:
     """Run the verb."""
-    if not arguments or arguments[0] in ("-h", "--help"):
-        print("usage: robostack reward VERB PATH ...\n")
-        for name, (_, summary) in VERBS.items():
-            print(f"  {name:8} {summary}")
-        print("\nrobostack reward VERB --help shows what a verb takes.")
-        return 0
-    if arguments[0] not in VERBS:
-        print_error(f"{UnknownNameError('verb', arguments[0], VERBS)}\nSee: robostack reward --help")
-        return 2
-    return VERBS[arguments[0]][0](arguments[1:])
+    return run_sub_verb("reward", VERBS, arguments)
 
 
 COMMAND = Command(summary="Learn from labelled episodes to see success", main=main)

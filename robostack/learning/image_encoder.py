@@ -13,7 +13,8 @@ from safetensors.numpy import load_file
 from hardware.errors import CheckpointError
 from robostack.learning.image_settings import ImageSettings
 from robostack.learning.torch_backend import Tensor, to_arrays, torch
-from robostack.policies.spatial_encoder import CONVOLUTIONS, EPSILON, PREFIX, map_width
+from robostack.policies.keypoint_encoder import map_width
+from robostack.policies.spatial_encoder import CONVOLUTIONS, EPSILON, PREFIX
 
 
 class Normed(torch.nn.Module):
@@ -52,7 +53,7 @@ class ImageEncoder(torch.nn.Module):
 
     def __init__(self, settings: ImageSettings, states: int, rng: np.random.Generator) -> None:
         super().__init__()
-        self.cameras, places = len(settings.cameras), map_width(settings.image_size) ** 2
+        self.cameras, places = len(settings.cameras), map_width(settings.image_size, CONVOLUTIONS) ** 2
         self.map_shape = (self.cameras, CONVOLUTIONS[-1][0], places)
         """What the convolutions make of the images of one moment: cameras, channels, places."""
         self.width = self.cameras * settings.image_features + (settings.state_features if states else 0)

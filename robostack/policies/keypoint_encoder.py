@@ -6,7 +6,7 @@ response, x and y in [-1, 1]. All cameras share the weights.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,14 +22,14 @@ FEATURES = 2 * CONVOLUTIONS[-1][0]
 Array32 = NDArray[np.float32]
 
 
-def feature_map_size(image_size: int) -> int:
+def map_width(image_size: int, convolutions: Sequence[tuple[int, int, int]] = CONVOLUTIONS) -> int:
     """Width of the last layer's output for images of this width.
 
     Raises:
         ConfigError: the image is too small.
     """
     size = image_size
-    for _, kernel, stride in CONVOLUTIONS:
+    for _, kernel, stride in convolutions:
         size = (size - kernel) // stride + 1
     if size < 1:
         raise ConfigError(f"images of {image_size} pixels are too small for the encoder; use at least 23")
@@ -38,7 +38,7 @@ def feature_map_size(image_size: int) -> int:
 
 def positions(image_size: int) -> Array32:
     """X and y of each place of the last layer, row by row, (size * size, 2)."""
-    line = np.linspace(-1.0, 1.0, feature_map_size(image_size), dtype=np.float32)
+    line = np.linspace(-1.0, 1.0, map_width(image_size), dtype=np.float32)
     return np.stack(np.meshgrid(line, line, indexing="xy"), axis=-1).reshape(-1, 2)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hardware.errors import CheckpointError, ConfigError
-from robostack.policies.keypoint_encoder import convolved, scaled
+from robostack.policies.keypoint_encoder import convolved, map_width, scaled
 
 CONVOLUTIONS = ((16, 5, 3), (32, 3, 2), (32, 3, 2))
 """Channels, kernel size and stride of each layer."""
@@ -24,20 +24,6 @@ PREFIX = "encoder."
 """Of the names of its arrays in a file."""
 
 Array32 = NDArray[np.float32]
-
-
-def map_width(image_size: int) -> int:
-    """Width of the last convolution's output for images of this width.
-
-    Raises:
-        ConfigError: the image is too small.
-    """
-    size = image_size
-    for _, kernel, stride in CONVOLUTIONS:
-        size = (size - kernel) // stride + 1
-        if size < 1:
-            raise ConfigError(f"images of {image_size} pixels are too small for the encoder; use at least 23")
-    return size
 
 
 def stacked(observation: Mapping[str, Any], cameras: Sequence[str], image_size: int) -> NDArray[np.uint8]:
@@ -104,7 +90,7 @@ class SpatialEncoder:
             if weight.shape != (count, channels, kernel, kernel) or bias.shape != (count,):
                 raise CheckpointError("the encoder's convolutions have other shapes than this version's. Train again.")
             channels = count
-        if self.embeddings.shape[:3] != (cameras, channels, map_width(image_size) ** 2):
+        if self.embeddings.shape[:3] != (cameras, channels, map_width(image_size, CONVOLUTIONS) ** 2):
             raise CheckpointError(
                 f"the encoder's maps {self.embeddings.shape} do not fit {cameras} cameras of {image_size} pixels"
             )

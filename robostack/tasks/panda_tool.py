@@ -12,7 +12,7 @@ from functools import cached_property
 import numpy as np
 
 from controllers.impedance import ToolPoseReference
-from controllers.kinematics import SerialChain
+from controllers.kinematics import KeptKinematics, SerialChain
 from hardware.arrays import Array, FloatArray, frozen, namespace
 from hardware.errors import ConfigError
 from hardware.panda import MODEL, PANDA
@@ -69,7 +69,8 @@ class ToolMotion:
         self.chain = SerialChain.from_mjcf(MODEL, PANDA.joint_names, str(PANDA.tool_frame), PANDA.base_frame)
         self._down = frozen(self.chain.forward(PANDA.default_position)[1])
         self._box = frozen(config.box_min), frozen(config.box_max)
-        self._known: tuple[FloatArray, tuple[Array, Array, Array]] | None = None
+        self.kinematics = KeptKinematics(self.chain)
+        """Position, rotation and Jacobian of the tool, for joint positions."""
 
     @cached_property
     def action(self) -> tuple[Term, ...]:
@@ -155,17 +156,6 @@ class ToolMotion:
             position=asked["tool_target"],
             quaternion=quaternion,
         )
-
-    def kinematics(self, joint_position: Array) -> tuple[Array, Array, Array]:
-        """Position, rotation and Jacobian of the tool. The last answer is kept: a step asks for it several times."""
-        if not isinstance(joint_position, np.ndarray):
-            found: tuple[Array, Array, Array] = self.chain.forward_and_jacobian(joint_position)
-            return found
-        known = self._known
-        if known is None or not np.array_equal(known[0], joint_position):
-            known = (joint_position.copy(), self.chain.forward_and_jacobian(joint_position))
-            self._known = known
-        return known[1]
 
     def velocity(self, state: RobotState) -> Array:
         """Velocity of the tool, linear then angular, (..., 6) [m/s], [rad/s]."""

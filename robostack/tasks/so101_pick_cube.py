@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from controllers.gripping import REACH_RAD, SQUEEZE_RAD, JawLimits, JawPlan, next_jaw
-from controllers.kinematics import SerialChain
+from controllers.kinematics import KeptKinematics, SerialChain
 from controllers.reference import JointReference
 from controllers.rotations import rotation_error
 from hardware.arrays import Array, FloatArray, frozen, namespace
@@ -133,7 +133,7 @@ class So101PickCube(Task):
         self._offset = frozen(self._down @ np.array(GRASP_IN_SITE_M))
         self._box = frozen(motion.box_min), frozen(motion.box_max)
         self._speed_limit = frozen(0.9 * SO101.velocity_max)
-        self._known: tuple[FloatArray, tuple[Array, Array, Array]] | None = None
+        self._kinematics = KeptKinematics(self.chain)
 
     def start(self, rng: np.random.Generator, count: int) -> Start:
         """The tool above the table pointing down, jaw open; the cube anywhere in its area, turned at random."""
@@ -269,17 +269,6 @@ class So101PickCube(Task):
         xp = namespace(state.joint_position)
         tool: Array = self._kinematics(state.joint_position)[0] + xp.asarray(self._offset.copy())
         return tool
-
-    def _kinematics(self, joint_position: Array) -> tuple[Array, Array, Array]:
-        """Position, rotation and Jacobian of the site. The last answer is kept: a step asks for it several times."""
-        if not isinstance(joint_position, np.ndarray):
-            found: tuple[Array, Array, Array] = self.chain.forward_and_jacobian(joint_position)
-            return found
-        known = self._known
-        if known is None or not np.array_equal(known[0], joint_position):
-            known = (joint_position.copy(), self.chain.forward_and_jacobian(joint_position))
-            self._known = known
-        return known[1]
 
 
 def _down(chain: SerialChain) -> FloatArray:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from controllers.kinematics import SerialChain
+from controllers.kinematics import KeptKinematics, SerialChain
 from controllers.reference import JointReference
 from controllers.rotations import rotation_error
 from hardware.arrays import Array, FloatArray, frozen, namespace
@@ -109,7 +109,7 @@ class Ur5eReach(Task):
         self._tool_down = frozen(self.chain.forward(UR5E.default_position)[1])
         self._room = (frozen(UR5E.workspace_min) + WALL_MARGIN_M, frozen(UR5E.workspace_max) - WALL_MARGIN_M)
         self._joint_speed_limit = frozen(0.9 * UR5E.velocity_max)
-        self._kinematics_of: tuple[FloatArray, tuple[Array, Array, Array]] | None = None
+        self._kinematics = KeptKinematics(self.chain)
         if config.action == "tool_twist":
             self.action = (
                 Term("tool_linear_velocity", AXES, "m/s", UR5E.base_frame, -1.0, 1.0, config.tool_speed_m_s),
@@ -263,17 +263,6 @@ class Ur5eReach(Task):
         from robostack.policies.scripted_reach import ScriptedReach
 
         return ScriptedReach(self)
-
-    def _kinematics(self, joint_position: Array) -> tuple[Array, Array, Array]:
-        """Position, rotation and Jacobian of the tool. The last answer is kept: a step asks for it several times."""
-        if not isinstance(joint_position, np.ndarray):
-            found: tuple[Array, Array, Array] = self.chain.forward_and_jacobian(joint_position)
-            return found
-        known = self._kinematics_of
-        if known is None or not np.array_equal(known[0], joint_position):
-            known = (joint_position.copy(), self.chain.forward_and_jacobian(joint_position))
-            self._kinematics_of = known
-        return known[1]
 
 
 TASK = Ur5eReach

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from example_arm import ARM_JOINTS, ARM_XML
 
-from controllers.kinematics import SerialChain
+from controllers.kinematics import KeptKinematics, SerialChain
 from controllers.rotations import rotation_error
 from hardware.errors import ConfigError, UnknownNameError
 
@@ -76,6 +76,18 @@ def test_batch_equals_loop_and_keeps_shape(chain):
     single = chain.forward_and_jacobian(q[1, 2])
     for batched, one in zip((position[1, 2], rotation[1, 2], jacobian[1, 2]), single, strict=True):
         np.testing.assert_allclose(batched, one, atol=1e-14)
+
+
+def test_a_kept_answer_is_that_of_the_joints_asked_for(chain):
+    kept, q = KeptKinematics(chain), draw(1)[0]
+    first = kept(q)
+    assert kept(q.copy()) is first
+    q += 0.1  # in place, as a simulation changes its state
+    assert kept(q) is not first
+    for found, expected in zip(kept(q), chain.forward_and_jacobian(q), strict=True):
+        np.testing.assert_array_equal(found, expected)
+    foreign = array_api_strict.asarray(q)
+    np.testing.assert_allclose(np.asarray(kept(foreign)[0]), kept(q)[0], atol=1e-12)
 
 
 def test_works_on_the_strict_array_api(chain):

@@ -17,7 +17,8 @@ from robostack.learning.batched_critic import BatchedCritic  # noqa: E402
 from robostack.learning.image_augmentation import shifted  # noqa: E402
 from robostack.learning.image_encoder import ImageEncoder  # noqa: E402
 from robostack.learning.image_settings import ImageSettings, seen_elements  # noqa: E402
-from robostack.policies.spatial_encoder import SpatialEncoder, map_width, stacked  # noqa: E402
+from robostack.policies.keypoint_encoder import map_width  # noqa: E402
+from robostack.policies.spatial_encoder import CONVOLUTIONS, SpatialEncoder, stacked  # noqa: E402
 
 SETTINGS = ImageSettings(("left", "right"), SIZE, image_features=6, state_features=4, spatial_embeddings=2)
 
@@ -145,7 +146,7 @@ def test_images_are_taken_by_name_and_checked():
     with pytest.raises(ConfigError, match=r"left gives .* float64"):
         stacked({"left": left.astype(float)}, ("left",), SIZE)
     with pytest.raises(ConfigError, match="too small"):
-        map_width(22)
+        map_width(22, CONVOLUTIONS)
 
 
 def test_what_must_not_be_seen_is_named():

@@ -19,7 +19,7 @@ from robostack.learning.imitation.scaling import fitted, hiding
 from robostack.learning.imitation.vision import KeypointNet, as_tensor
 from robostack.learning.imitation.windows import Demonstration
 from robostack.policies.chunked import ChunkSettings
-from robostack.policies.keypoint_encoder import FEATURES, KeypointEncoder, feature_map_size, positions
+from robostack.policies.keypoint_encoder import FEATURES, KeypointEncoder, map_width, positions
 from robostack.policies.opening import open_policy
 
 SIZE = 31
@@ -81,10 +81,10 @@ def test_the_encoder_is_the_same_in_numpy_and_torch():
 
 
 def test_positions_run_along_rows():
-    assert feature_map_size(84) == 9 and feature_map_size(SIZE) == 2
+    assert map_width(84) == 9 and map_width(SIZE) == 2
     assert positions(SIZE).tolist() == [[-1, -1], [1, -1], [-1, 1], [1, 1]]
     with pytest.raises(ConfigError, match="too small"):
-        feature_map_size(16)
+        map_width(16)
 
 
 def test_images_are_shifted_as_a_whole_with_their_border_repeated():
