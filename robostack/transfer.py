@@ -96,6 +96,7 @@ def on_virtual_robot(task: Task, policy: str, episodes: int, seed: int, folder: 
         "policy": policy,
         "episodes": str(episodes),
         "seed": str(seed),
+        "virtual_resets": "10",
     }
     try:
         run = run_on_robot(load_launch(robot), arguments, folder, told)

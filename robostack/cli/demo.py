@@ -132,6 +132,7 @@ def _run(options: DemoOptions, title: str, policy: str, reaches: int) -> RobotRu
         "seed": str(options.seed),
         "to_start": "false",
         "pause_s": "0.2",
+        "virtual_resets": "10",
     }
     folder = options.output_dir / ("scripted" if policy == "scripted" else "learned")
     with _bars(title) as bars:
@@ -156,7 +157,7 @@ def _result(
 
     robot = {
         name: {
-            **robot_figures(_traces(task, run), [float(episode["duration_s"]) for episode in run.episodes]),
+            **robot_figures(_traces(task, run), run.episodes),
             "driver": run.report,
         }
         for name, run in runs.items()

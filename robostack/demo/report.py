@@ -11,24 +11,27 @@ from robostack.visualization.episodes import ReachTrace
 COLUMNS = ("", "success", "final error [mm]", "time to reach [s]")
 
 
-def robot_figures(traces: Sequence[ReachTrace], durations_s: Sequence[float]) -> dict[str, Any]:
+def robot_figures(traces: Sequence[ReachTrace], episodes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Figures of reaches on the robot, with the keys of `robostack.evaluation.EvaluationResult.figures`.
 
+    A reach that was broken off, also before its first step, counts as one that failed; `aborted` says how many were.
+
     Args:
-        traces: one per reach.
-        durations_s: duration of each reach [s].
+        traces: of the reaches that got as far as a first step.
+        episodes: records of all reaches.
     """
-    successes = sum(trace.success for trace in traces)
+    count, successes = len(episodes), sum(bool(episode["success"]) for episode in episodes)
     error, error_low, error_high = bootstrap_median([1e3 * float(trace.error_m[-1]) for trace in traces])
     found: dict[str, Any] = {
-        "episodes": len(traces),
+        "episodes": count,
         "successes": successes,
-        "success": successes / len(traces) if traces else 0.0,
-        "success_ci95": list(wilson_interval(successes, len(traces))),
+        "aborted": sum(str(episode["reason"]).startswith("aborted") for episode in episodes),
+        "success": successes / count if count else 0.0,
+        "success_ci95": list(wilson_interval(successes, count)),
         "final_error_mm": error,
         "final_error_mm_ci95": [error_low, error_high],
     }
-    times = [duration for trace, duration in zip(traces, durations_s, strict=True) if trace.success]
+    times = [float(episode["duration_s"]) for episode in episodes if episode["success"]]
     if times:
         median, low, high = bootstrap_median(times)
         found |= {"time_to_reach_s": median, "time_to_reach_s_ci95": [low, high]}
@@ -39,6 +42,8 @@ def table_row(name: str, figures: Mapping[str, Any]) -> tuple[str, ...]:
     """One row of the table: each figure with its 95 % interval."""
     low, high = figures["success_ci95"]
     success = f"{figures['successes']} of {figures['episodes']} ({100 * low:.0f}-{100 * high:.0f} %)"
+    if figures.get("aborted"):
+        success += f", {figures['aborted']} broken off"
     return (name, success, _with_interval(figures, "final_error_mm", 1), _with_interval(figures, "time_to_reach_s", 2))
 
 

@@ -14,8 +14,8 @@ from robostack.launching.description import Argument, LaunchDescription, NodeSpe
 from robostack.launching.parameter_file import parameters_of
 from sim.devices.device import DEVICES, DeviceEntry
 
-VIRTUAL_RESETS_MAX = 100
-"""Faults that a learning policy clears itself at a virtual robot, which a busy computer stops now and then."""
+LEARNING_RESETS_MAX = 100
+"""Faults that a learning policy clears itself at a virtual robot where nothing else is said."""
 
 
 def robot_launch(
@@ -68,8 +68,13 @@ def robot_launch(
         items += camera_nodes(values["cameras"], robot, values["namespace"])
         if values.get("policy") or values.get("learn"):
             policy = (parameters_of(file, "policy") if file else {}) | _policy(values)
+            resets = _integer(values, "virtual_resets") if values["virtual_resets"] else 0
             if values["virtual"] == "true" and values["learn"]:
-                policy["resets_max"] = VIRTUAL_RESETS_MAX
+                resets = resets or LEARNING_RESETS_MAX
+            if resets and values["virtual"] != "true":
+                raise ConfigError("virtual_resets: the faults of a physical robot are cleared by a person")
+            if resets:
+                policy["resets_max"] = resets
             items.append(NodeSpec("policy", "robostack.nodes.policy_node", policy, namespace=values["namespace"]))
         return items
 
@@ -100,6 +105,12 @@ def _policy_arguments(task: str) -> tuple[Argument, ...]:
         Argument("person", "", "teleoperation device here that takes over while its switch is held; empty: none"),
         Argument("judge", "task", "who says what a success is: the task, or the person by keys", ("task", "person")),
         Argument("pause_s", "0.5", "rest before each episode [s]"),
+        Argument(
+            "virtual_resets",
+            "",
+            "faults that the policy node clears by itself at a virtual robot, which a busy computer stops now and "
+            f"then; empty: {LEARNING_RESETS_MAX} where it learns, else 0",
+        ),
         Argument("results_path", "", "file that gets one line of JSON per episode; empty: none"),
         Argument("policy_report_path", "", "file for the policy's JSON report; empty: none"),
     )

@@ -75,6 +75,11 @@ def test_a_learner_is_started_in_place_of_a_policy_and_only_a_virtual_robot_is_r
     assert expected.items() <= policy.parameters.items()
     assert policy.parameters["resets_max"] > 0
     assert "resets_max" not in described(host="192.168.1.10", learn="avg")[-1].parameters
+    assert "resets_max" not in described(virtual="true", policy="scripted")[-1].parameters
+    assert described(virtual="true", policy="scripted", virtual_resets="3")[-1].parameters["resets_max"] == 3
+    assert described(virtual="true", learn="avg", virtual_resets="3")[-1].parameters["resets_max"] == 3
+    with pytest.raises(ConfigError, match="cleared by a person"):
+        described(host="192.168.1.10", policy="scripted", virtual_resets="3")
     assert not any(name.startswith("learn.") for name in described(virtual="true", policy="scripted")[-1].parameters)
     with pytest.raises(ConfigError, match="a policy either runs or is learned"):
         described(virtual="true", policy="scripted", learn="avg")
