@@ -23,7 +23,9 @@ pytestmark = [pytest.mark.graph, pytest.mark.wire]
 def test_the_virtual_arm_comes_first_and_the_driver_goes_to_its_port():
     description = load_launch("so101")
     helper, driver = description.describe(resolve_arguments(description, {"virtual": "true", "port": "bus"}))
-    assert helper.arguments == ("so101", "--port", "bus", "--seed", "0")
+    assert helper.arguments == ("so101", "--port", "bus", "--seed", "0", "--scene", "empty")
+    cube = description.describe(resolve_arguments(description, {"virtual": "true", "virtual_scene": "pick-cube"}))[0]
+    assert cube.arguments[-2:] == ("--scene", "pick-cube")
     assert driver.parameters["driver.port"] == "bus"
     assert driver.parameters["driver.servos"] == "feetech"
     with pytest.raises(ConfigError, match=r"address of the robot \(port\)"):
