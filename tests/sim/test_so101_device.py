@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import termios
 import time
 
@@ -188,6 +189,19 @@ def test_a_path_belongs_to_one_device(line, tmp_path):
         Line(str(tmp_path / "file"), 1_000_000).claim()
     with pytest.raises(ConfigError, match="1000000"):
         Line(str(tmp_path / "other"), 123)
+
+
+def test_a_line_that_is_taken_away_while_it_is_waited_for(line, monkeypatch):
+    real, asked = select.select, []
+
+    def taken_away(descriptors, *rest):
+        asked.extend(descriptors)
+        line.unplug()  # as a fault from another thread does
+        return real(descriptors, *rest)
+
+    monkeypatch.setattr(select, "select", taken_away)
+    line.wait(0.0)
+    assert len(asked) == 1 and not line.is_open
 
 
 # --- the mechanics

@@ -104,7 +104,8 @@ class Line:
     def wait(self, timeout_s: float, wake: int | None = None) -> None:
         """Return when bytes arrive, or `wake` is readable, or after `timeout_s` [s]."""
         descriptors = [descriptor for descriptor in (self._master, wake) if descriptor is not None]
-        select.select(descriptors, [], [], max(0.0, timeout_s))
+        with contextlib.suppress(OSError):  # taken away between these two lines, by a fault from another thread
+            select.select(descriptors, [], [], max(0.0, timeout_s))
 
     def receive(self, now_s: float) -> bytes:
         """What a client has sent; b"" where it is nothing, or nothing a servo would understand."""
