@@ -96,7 +96,7 @@ class LearnerInHand:
         self.folder, self.keys, self.host, self.port = folder, keys, host, port
         self.contract, self.run, self.said = made or contract(), run, []
         self.status = {"version": 1, "uniform": False, "steps": 0, "hold": ""}
-        self._thread = None
+        self._thread, self._one = None, threading.Lock()
 
     def start(self):
         self.keeper = Keeper(self.folder)
@@ -115,8 +115,14 @@ class LearnerInHand:
 
     def _serve(self):
         while not self._stop.is_set():
-            self.end.serve(0.02)
+            with self._one:
+                self.end.serve(0.02)
+            time.sleep(0.0005)  # lets a test have the socket, which is not for two threads at once
         self.end.port.close()
+
+    def publish(self, weights):
+        with self._one:
+            self.end.publish(weights)
 
     def stop(self):
         if self._thread is not None:

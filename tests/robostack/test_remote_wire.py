@@ -83,7 +83,7 @@ def test_every_transition_arrives_once_and_the_newest_weights_act(learner, actor
     observation = np.array([0.3, -0.2, 0.9])
     before = actor.link.policy.act(observation)
     learner.status["version"] = 2
-    learner.end.publish(packed(2, *policy_arrays(seed=1), learner.contract))
+    learner.publish(packed(2, *policy_arrays(seed=1), learner.contract))
     until(lambda: actor.link.version == 2)
     assert not np.array_equal(actor.link.policy.act(observation), before)
     drawn = np.array([actor.act(observation) for _ in range(200)])
