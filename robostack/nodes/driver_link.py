@@ -10,7 +10,6 @@ from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.node import Node
 from std_msgs.msg import String
-from std_srvs.srv import Trigger
 
 from controllers.reference import BaseReference, JointReference
 from hardware.errors import ContractMismatchError, ProtocolError
@@ -20,11 +19,10 @@ from robostack.nodes.clock_bridge import ClockBridge
 from robostack.nodes.qos import qos
 from robostack.nodes.robot_link import open_link
 from robostack.nodes.same_robot import require_same_spec
+from robostack.nodes.stop_request import StopRequest
 
 _HOLDS = 3
 """How often "hold" is said: a single message may be lost, and then the driver would wait for more, and stop."""
-_AGAIN_S = 0.1
-"""Time between two requests to stop, until the driver says that it has [s]."""
 
 
 class DriverLink:
@@ -50,12 +48,8 @@ class DriverLink:
         self._stamp = Time()
         self._same_robot = False
         self._holds = 0
-        self._stop_since_s: float | None = None
-        self._asked_s = float("-inf")
-        self._answer: Any = None
         self._topics = open_link(node, spec, self.sender, self.bridge, self)
-        self._stopper = node.create_client(Trigger, "driver/stop")
-        self._resetter = node.create_client(Trigger, "driver/reset")
+        self._stop = StopRequest(node)
         status = node.create_subscription(
             DiagnosticArray, "diagnostics", self._on_diagnostics, qos("status", "subscription")
         )
@@ -64,8 +58,7 @@ class DriverLink:
             *self._topics.entities,
             (node.destroy_subscription, status),
             (node.destroy_subscription, description),
-            (node.destroy_client, self._stopper),
-            (node.destroy_client, self._resetter),
+            *self._stop.entities,
         ]
 
     def close(self) -> None:
@@ -91,7 +84,7 @@ class DriverLink:
             return self.mismatch or "no driver node yet (topic robot_spec)"
         if age_s is None or age_s > self.state_age_max_s:
             return "no measurements" if age_s is None else f"measurements are {age_s * 1e3:.0f} ms old"
-        if self._stop_since_s is not None:
+        if self._stop.pending:
             return "it is being stopped"
         if self.stopped:
             return self.text
@@ -113,25 +106,15 @@ class DriverLink:
 
     def stop(self, now_s: float) -> None:
         """Ask the driver for the robot's own stop, at once and until it says that it has. Never waits."""
-        if self._stop_since_s is None:
-            self._stop_since_s, self._asked_s = now_s, float("-inf")
-        self.serve(now_s)
+        self._stop.stop(now_s)
 
     def serve(self, now_s: float) -> None:
         """Call every period: asks again for a stop that the driver has not confirmed."""
-        if self._stop_since_s is None:
-            return
-        confirmed = self._answer is not None and self._answer.done() and self._answer.exception() is None
-        if confirmed:
-            self._stop_since_s = self._answer = None
-        elif now_s - self._asked_s >= _AGAIN_S:
-            self._asked_s = now_s
-            self._answer = self._stopper.call_async(Trigger.Request())
+        self._stop.serve(now_s)
 
     def reset(self) -> None:
         """Ask the driver to make the robot ready again; a person has seen to the cause."""
-        self._stop_since_s = self._answer = None
-        self._resetter.call_async(Trigger.Request())
+        self._stop.reset()
 
     def on_state(self, state: RobotState, stamp: Time) -> None:
         """A measurement; see `robostack.nodes.robot_link.Listener`."""

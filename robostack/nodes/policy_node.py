@@ -36,6 +36,7 @@ from robostack.nodes.learning import LearnConfig, Session, open_session
 from robostack.nodes.lifecycle import ManagedNode
 from robostack.nodes.messages import diagnostics_message
 from robostack.nodes.parameters import configuration_from, refuse_unknown
+from robostack.nodes.person import Person, person_at
 from robostack.nodes.policy_choice import load_task, policy_for
 from robostack.nodes.policy_images import PolicyImages, SeeingPolicy, images_for
 from robostack.nodes.qos import qos
@@ -44,7 +45,6 @@ from robostack.nodes.run_node import run_node
 from robostack.nodes.same_robot import require_same_spec
 from robostack.runner import ABORTS_MAX, EpisodeRecord, EpisodeRunner, Phase, Reference, RunnerConfig, append_result
 from robostack.tasks.task import Task
-from robostack.teleoperation.device_operator import DeviceOperator, open_operator
 
 RESET_PERIOD_S = 2.0
 """Time between two attempts to clear a fault [s]."""
@@ -113,6 +113,7 @@ class PolicyNode(ManagedNode):
         self._learning: Session | None = None
         self._waits = False
         self._images: PolicyImages | None = None
+        self._person = Person(self)
         self._link: RobotLink | None = None
         self._state: RobotState | None = None
         self._stamp = Time()
@@ -150,9 +151,9 @@ class PolicyNode(ManagedNode):
             start_limit_s=self.config.start_limit_s,
             judge=self.config.judge,
         )
-        person = open_operator(self.config.person, task) if self.config.person else None
-        if person is not None:
-            self._entities.append((DeviceOperator.close, person))
+        self._person = person_at(self, self.config.person, task)
+        self._entities += self._person.entities
+        person = self._person.operator
         if learning is None:
             policy = policy_for(self.config.policy, task)
             self._images = images_for(self, policy, self.bridge, self.config.image_age_max_s)
@@ -205,6 +206,7 @@ class PolicyNode(ManagedNode):
             destroy(entity)
         self._entities.clear()
         self._runner = self._learning = self._link = self._images = None
+        self._person = Person(self)
 
     def _open_topics(self, task: Task) -> None:
         self._link = open_link(self, task.spec, self.sender, self.bridge, self)
@@ -251,6 +253,7 @@ class PolicyNode(ManagedNode):
             return
         now_s = time.monotonic()
         self._state, self._stamp = state, stamp
+        self._attend(runner, now_s)
         period_s = runner.task.control_period_s
         if self._waiting_since_s is not None or now_s < self._next_s - 0.25 * period_s:
             return
@@ -350,6 +353,7 @@ class PolicyNode(ManagedNode):
         if runner is None or not self.active or self.finished:
             return
         now_s = time.monotonic()
+        self._attend(runner, now_s)
         self._publish_figures(now_s)
         if runner.done:
             self.get_logger().info(self._summary())
@@ -389,6 +393,13 @@ class PolicyNode(ManagedNode):
             text = f"no episode begins: waiting for {learning.waits_for}" if self._waits else "the learner is there"
             self.get_logger().info(text)
 
+    def _attend(self, runner: EpisodeRunner, now_s: float) -> None:
+        """Listen to the person; a stop interrupts whatever is going on, and nothing begins before RESET."""
+        self._person.attend(now_s)
+        if self._person.stopped and self._waiting_since_s is None:
+            self._interrupt(runner, "the operator stopped the robot; press reset when it is safe", now_s)
+            self._release()
+
     def _interrupt(self, runner: EpisodeRunner, reason: str, now_s: float) -> None:
         self.get_logger().error(f"episode interrupted: {reason}")
         with _Guard(self, runner):
@@ -409,6 +420,8 @@ class PolicyNode(ManagedNode):
             self.get_logger().info(f"the robot is ready; running {self.config.task} with {what}")
         elif now_s - since_s > self._wait_limit_s:
             self._fail(f"gave up after {self._wait_limit_s:g} s waiting for {', '.join(missing)}")
+        elif self._person.stopped:
+            self._waiting_since_s = now_s  # as long as the person wants
         elif self._driver_level == DiagnosticStatus.ERROR and self._resets < self.config.resets_max:
             self._clear_fault(now_s)
         elif now_s - self._said_s > 2.0:
@@ -448,6 +461,7 @@ class PolicyNode(ManagedNode):
                 lambda: self._driver_level in (DiagnosticStatus.OK, DiagnosticStatus.WARN),
             ),
             (unseen, lambda: not unseen),
+            ("the operator, who stopped the robot, to press reset", lambda: not self._person.stopped),
         ]
 
     def _fail(self, reason: str) -> None:

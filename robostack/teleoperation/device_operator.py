@@ -70,7 +70,8 @@ class DeviceOperator:
             self._chain = SerialChain.from_mjcf(task.model, spec.joint_names, str(spec.tool_frame), spec.base_frame)
         self._newest: OperatorCommand | None = None
         self._verdict: bool | None = None
-        self._stopped = False
+        self.stopped = False
+        """Whether the person pressed stop and has not said RESET since."""
         self.steps, self.corrected = 0, 0
         """Steps seen and steps corrected."""
 
@@ -80,9 +81,9 @@ class DeviceOperator:
         return self.corrected / max(self.steps, 1)
 
     def reset(self) -> None:
-        """An episode begins: what was said before it is forgotten."""
-        self._listen()
-        self._verdict, self._stopped = None, False
+        """An episode begins: what was said of the one before is forgotten. A stop is not."""
+        self.listen()
+        self._verdict = None
 
     def correct(self, observation: Array, action: Array, state: RobotState, episode: Episode) -> Array | None:
         """As `Corrector.correct`: what the device asks for while its switch is held.
@@ -91,10 +92,10 @@ class DeviceOperator:
             StaleDataError: the switch was held, and the device has fallen silent.
             DeviceFaultError: the person pressed stop, or the device is a leader arm.
         """
-        self._listen()
+        self.listen()
         self.steps += 1
-        if self._stopped:
-            raise DeviceFaultError("the operator's device", "that stop was pressed", "begin the next episode")
+        if self.stopped:
+            raise DeviceFaultError("the operator's device", "that stop was pressed", "press reset when it is safe")
         command = self._newest
         if command is None or not command.enabled:
             return None
@@ -115,7 +116,7 @@ class DeviceOperator:
 
     def verdict(self) -> bool | None:
         """As `robostack.corrector.Verdicts.verdict`: the key for success or failure."""
-        self._listen()
+        self.listen()
         said, self._verdict = self._verdict, None
         return said
 
@@ -123,7 +124,7 @@ class DeviceOperator:
         """Close the device."""
         self.device.disconnect()
 
-    def _listen(self) -> None:
+    def listen(self) -> None:
         """Take in the newest reading and what was said; a device that cannot be read is silent."""
         try:
             command = self.device.read()
@@ -135,7 +136,8 @@ class DeviceOperator:
         for event in command.events:
             if event in (OperatorEvent.SUCCESS, OperatorEvent.FAILURE):
                 self._verdict = event is OperatorEvent.SUCCESS
-            self._stopped = self._stopped or event is OperatorEvent.STOP
+            if event in (OperatorEvent.STOP, OperatorEvent.RESET):
+                self.stopped = event is OperatorEvent.STOP
 
     def _action(self, command: OperatorCommand, state: RobotState) -> FloatArray:
         parts = (command.tool_linear_velocity, command.tool_angular_velocity)

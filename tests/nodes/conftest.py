@@ -72,7 +72,8 @@ def start(ros_environment):
     started: list[Process] = []
 
     def begin(module: str, name: str = "", **parameters: object) -> Process:
-        started.append(Process(f"robostack.nodes.{module}", ros_environment, name, **parameters))
+        path = module if module.startswith("graph_") else f"robostack.nodes.{module}"
+        started.append(Process(path, ros_environment, name, **parameters))
         return started[-1]
 
     yield begin

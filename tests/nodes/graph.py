@@ -36,7 +36,12 @@ class Process:
             command += ["-p", f"{key.replace('__', '.')}:={json.dumps(value)}"]
         path = os.pathsep.join([str(FOLDER), environment.get("PYTHONPATH", "")])
         self.process = subprocess.Popen(
-            command, env=environment | {"PYTHONPATH": path}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            command,
+            env=environment | {"PYTHONPATH": path},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
         )
         self.lines: list[str] = []
         self._new = threading.Condition()
@@ -56,6 +61,12 @@ class Process:
     def wait_for(self, text: str, limit_s: float = DISCOVERY_S) -> None:
         with self._new:
             assert self._new.wait_for(lambda: text in self.output, limit_s), f"no '{text}' in:\n{self.output}"
+
+    def say(self, line: str) -> None:
+        """Write a line to its standard input."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(f"{line}\n")
+        self.process.stdin.flush()
 
     def end(self, number: int = signal.SIGINT) -> tuple[int, float]:
         """Exit status, and the time it took [s]."""

@@ -128,6 +128,14 @@ class SlowTask(FakeTask):
         self.ends_on_success = False
 
 
+class PersonTask(SlowTask):
+    """The same, with an action that a person's device moves."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.action = (Term("speed", ("yaw",), "rad/s", SPEC.base_frame, -1.0, 1.0),)
+
+
 class Proportional:
     def reset(self) -> None:
         pass

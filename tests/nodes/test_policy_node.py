@@ -134,3 +134,31 @@ def test_robots_are_compared_field_by_field():
     for text in ("{", "3"):
         with pytest.raises(ProtocolError, match="robot_spec carries no"):
             require_same_spec(text, SPEC, "task x")
+
+
+def test_a_persons_stop_is_the_robots_own_and_holds_until_the_person_says_reset(observer, start, start_driver):
+    from std_srvs.srv import Trigger
+
+    _, log = start_driver()
+    policy = start(
+        "graph_person",
+        task="graph_robot:PersonTask",
+        person="puppet",
+        pause_s=0.1,
+        to_start=False,
+        recovery_limit_s=0.5,
+    )
+    observer.until(lambda: any(event["event"] == "begin" for event in observer.events))
+    policy.say("event STOP")
+    observer.until(lambda: any(event["event"] == "end" for event in observer.events))
+    assert observer.events[-1]["reason"].startswith("aborted: the operator stopped the robot")
+    observer.until(lambda: observer.says("stopped by the service stop"))
+    assert "stop" in log.read_text()
+    assert observer.call(Trigger, "driver/reset", Trigger.Request()).success  # somebody else finds it safe
+    observer.until(lambda: observer.says("no commands yet"))
+    count = len(observer.states)
+    observer.until(lambda: len(observer.states) > count + 100)  # a second: twice the limit of waiting for a fault
+    assert [event["event"] for event in observer.events] == ["begin", "end"]
+    policy.say("event RESET")
+    observer.until(lambda: observer.events[-1]["event"] == "begin")
+    assert observer.events[-1]["episode"] == 1

@@ -108,7 +108,7 @@ def test_silence_ends_the_episode_only_while_the_switch_is_held(clock):
     assert operator.correct(*at(task, clock)) is None
 
 
-def test_keys_judge_once_and_stop_ends_the_episode(clock):
+def test_keys_judge_once_and_a_stop_holds_until_reset(clock):
     task, device = Ur5eReach(), Device(clock)
     operator = DeviceOperator(device, task, clock)
     assert operator.verdict() is None
@@ -120,9 +120,15 @@ def test_keys_judge_once_and_stop_ends_the_episode(clock):
     device.say(False, (OperatorEvent.SUCCESS, OperatorEvent.STOP))
     with pytest.raises(DeviceFaultError, match="stop"):
         operator.correct(*at(task, clock))
-    operator.reset()
+    operator.reset()  # the next episode
     assert operator.verdict() is None
+    with pytest.raises(DeviceFaultError, match="stop"):
+        operator.correct(*at(task, clock))
+    device.say(False, (OperatorEvent.RESET,))
     assert operator.correct(*at(task, clock)) is None
+    device.say(False, (OperatorEvent.RESET, OperatorEvent.STOP))
+    operator.listen()
+    assert operator.stopped
 
 
 def test_a_leader_arm_cannot_correct(clock):
