@@ -57,6 +57,14 @@ class EvaluationResult:
         """Number of successful episodes."""
         return sum(episode.success for episode in self.episodes)
 
+    def judged_by(self, success_return: float | None) -> EvaluationResult:
+        """The same episodes, success being a sum of rewards of at least `success_return`; None: as they are."""
+        if success_return is None:
+            return self
+        enough = [episode.total_reward >= success_return for episode in self.episodes]
+        pairs = zip(self.episodes, enough, strict=True)
+        return EvaluationResult(tuple(dataclasses.replace(episode, success=success) for episode, success in pairs))
+
     def figures(self) -> dict[str, Any]:
         """Flat figures, unit in the key; `..._ci95` are the bounds of 95 % intervals.
 

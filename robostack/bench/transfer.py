@@ -70,6 +70,7 @@ def learn(course: Course, method: str, seed: int, folder: Path) -> dict[str, Any
         distribution_episodes=course.lsdr_episodes if method == "lsdr" else 0,
         scripted_demonstrations=course.demonstrations,
         episode_s=course.episode_s,
+        success_return=course.success_return,
         history=HISTORY,
         simulations=course.simulations,
         checkpoint_every=course.block,
@@ -105,10 +106,7 @@ def judge(course: Course, folder: Path) -> EvaluationResult:
     task.episode_s = course.episode_s or task.episode_s
     env = make_env(task, min(course.final_episodes, 100), seed=FINAL_SEED)
     result = evaluate_many(env, load_policy(folder).act, course.final_episodes)
-    if (enough := course.success_return) is None:
-        return result
-    judged = [dataclasses.replace(episode, success=episode.total_reward >= enough) for episode in result.episodes]
-    return EvaluationResult(tuple(judged))
+    return result.judged_by(course.success_return)
 
 
 def _difference(entropy: float | None, whole: float) -> float | None:

@@ -94,7 +94,7 @@ HOPPER = Course(
     distributions={
         "autodr": {"low_return": 300.0, "high_return": 500.0, "step": 0.15, "episodes": 2},
         "lsdr": {"weight": 100.0},
-        "doraemon": {"step_divergence": 0.3, "success_return": 500.0},
+        "doraemon": {"step_divergence": 0.3},
     },
     success_return=500.0,
     episode_s=4.0,

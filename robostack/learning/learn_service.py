@@ -20,7 +20,6 @@ from typing import Any, Protocol, runtime_checkable
 
 from hardware.config import dump_config, load_config, plain
 from hardware.errors import CheckpointError, ConfigError, ContractMismatchError
-from hardware.registry import load_object
 from robostack.checkpoint import atomic_folder, checkpoints, write_durable
 from robostack.contract import Contract, contract_of, require_match
 from robostack.data.dataset import Dataset
@@ -34,7 +33,7 @@ from robostack.remote.learner_end import Identity, LearnerEnd
 from robostack.remote.learner_port import LearnerPort
 from robostack.remote.ledger import KeepsTransitions, Ledger
 from robostack.remote.weights import packed
-from robostack.tasks.task import TASKS, Task
+from robostack.tasks.with_history import open_task
 
 CONFIG, PROGRESS, COUNTERS = "config.yaml", "progress.jsonl", "service.json"
 IDLE_S = 0.05
@@ -141,7 +140,7 @@ class LearnService:
     ) -> None:
         self.folder, self._say = folder, say
         self.config = config = _resumed(folder, config) if resume else _fresh(folder, config)
-        contract = contract_of(_task(config.task))
+        contract = contract_of(open_task(config.task))
         entry, settings = LEARNERS.load(config.learner), _settings(config)
         wanted = config.demos and not checkpoints(folder)
         shown = _demonstrations(Path(config.demos), contract) if wanted else None
@@ -367,12 +366,6 @@ def _demonstrations(root: Path, contract: Contract) -> Transition:
         raise ConfigError(f"{root} has observations and actions of {widths} numbers, which are not those of the task")
     ends = found.terminated, found.truncated
     return Transition(found.observation, found.action, found.reward, found.next_observation, *ends, source="demo")
-
-
-def _task(name: str) -> Task:
-    made: Any = load_object(name) if ":" in name else TASKS.load(name)
-    task: Task = made()
-    return task
 
 
 def _fresh(folder: Path, config: LearnServiceConfig) -> LearnServiceConfig:

@@ -82,6 +82,9 @@ class TrainConfig:
     demonstrations (rlpd, sac) is given before its first step; not counted among `steps`."""
     episode_s: float = 0.0
     """Time limit of an episode in training and its evaluations [s]; 0: the task's."""
+    success_return: float | None = None
+    """Sum of rewards from which on an episode succeeded, in training, for the distribution and in evaluations; None:
+    the task says which did."""
     history: int = 1
     """Observations that the policy is given, the newest included, with the actions between them; 1: no memory."""
     engine: str = "mujoco"
@@ -252,7 +255,7 @@ class _Run:
         experience.start()
         while self.steps < config.steps:
             self._before = self.steps
-            ended = experience.step()
+            ended = [self._judged(one) for one in experience.step()]
             metrics = dict(self.learner.update())
             self.steps += experience.count
             self.episodes += len(ended)
@@ -299,7 +302,12 @@ class _Run:
         """Episodes of the policy without exploration, in simulations stepped together."""
         count, engine = min(episodes, TOGETHER), self.config.engine
         env = make_env(self.task, count, randomize=randomize, seed=seed, engine=engine)
-        return evaluate_many(env, lambda observation: self.learner.act(observation, explore=False), episodes)
+        result = evaluate_many(env, lambda observation: self.learner.act(observation, explore=False), episodes)
+        return result.judged_by(self.config.success_return)
+
+    def _judged(self, ended: Ended) -> Ended:
+        enough = self.config.success_return
+        return ended if enough is None else ended._replace(success=ended.total >= enough)
 
     def _due(self, every: int) -> bool:
         """Whether a multiple of `every` was reached or passed since the last step of all simulations."""
@@ -315,7 +323,8 @@ class _Run:
             env = make_env(
                 self.task, randomize=config.randomize, seed=seed, image_size=image_size, engine=config.engine
             )
-            result = evaluate_env(env, _WithoutExploration(self.learner), config.evaluate_episodes)
+            alone = evaluate_env(env, _WithoutExploration(self.learner), config.evaluate_episodes)
+            result = alone.judged_by(config.success_return)
         self.evaluated = result.figures()
         now = judged(self.evaluated, self.steps)
         if now.better_than(self.best):

@@ -1,30 +1,14 @@
-"""From the names in a policy node's parameters to task and policy."""
+"""From the name in a policy node's parameters to the policy."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from hardware.errors import ConfigError
-from hardware.registry import load_object
 from robostack.contract import contract_of
 from robostack.policies.opening import open_policy
 from robostack.policies.policy import Policy
 from robostack.tasks.task import Task
-from robostack.tasks.with_history import open_task
-
-
-def load_task(name: str) -> Task:
-    """The task called `name`, or an instance of the class named by "module:Class".
-
-    Raises:
-        UnknownNameError: no such task.
-    """
-    if ":" not in name:
-        return open_task(name)
-    task: Any = load_object(name)
-    loaded: Task = task()
-    return loaded
 
 
 def policy_for(name: str, task: Task) -> Policy:

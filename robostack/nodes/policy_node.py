@@ -37,7 +37,7 @@ from robostack.nodes.lifecycle import ManagedNode
 from robostack.nodes.messages import diagnostics_message
 from robostack.nodes.parameters import configuration_from, refuse_unknown
 from robostack.nodes.person import Person, person_at
-from robostack.nodes.policy_choice import load_task, policy_for
+from robostack.nodes.policy_choice import policy_for
 from robostack.nodes.policy_images import PolicyImages, SeeingPolicy, images_for
 from robostack.nodes.qos import qos
 from robostack.nodes.robot_link import RobotLink, open_link
@@ -45,6 +45,7 @@ from robostack.nodes.run_node import run_node
 from robostack.nodes.same_robot import require_same_spec
 from robostack.runner import ABORTS_MAX, EpisodeRecord, EpisodeRunner, Phase, Reference, RunnerConfig, append_result
 from robostack.tasks.task import Task
+from robostack.tasks.with_history import open_task
 
 RESET_PERIOD_S = 2.0
 """Time between two attempts to clear a fault [s]."""
@@ -139,7 +140,7 @@ class PolicyNode(ManagedNode):
             UnknownNameError: no such task or learner.
             ConfigError: the run folder of a learner holds a run already, or a setting is wrong.
         """
-        task = load_task(self.config.task)
+        task = open_task(self.config.task)
         learning = open_session(self.learn_config, task, self.config.seed) if self.learn_config.learner else None
         runner_config = RunnerConfig(
             episodes=self.config.episodes,

@@ -17,6 +17,7 @@ from controllers.reference import BaseReference, JointReference
 from hardware.arrays import Array, namespace
 from hardware.errors import ConfigError
 from hardware.records import RobotState
+from hardware.registry import load_object
 from robostack.tasks.task import TASKS, Episode, Outcome, Start, Task, Term
 
 if TYPE_CHECKING:
@@ -107,8 +108,8 @@ def open_task(name: str, history: int = 1) -> Task:
     """The task called `name`.
 
     Args:
-        name: its registry name; "-history6" after it asks for a memory of 6 observations, as the names of tasks with a
-            memory do.
+        name: its registry name, or "module:Class" of one that is not registered; "-history6" after it asks for a memory
+            of 6 observations, as the names of tasks with a memory do.
         history: observations that a policy is given, for a name that does not say; 1: no memory.
 
     Raises:
@@ -118,7 +119,8 @@ def open_task(name: str, history: int = 1) -> Task:
     found = re.fullmatch(r"(.+)-history(\d+)", name)
     if found is not None and name not in TASKS.names():
         name, history = found[1], int(found[2])
-    task = TASKS.load(name)()
+    made: Any = load_object(name) if ":" in name else TASKS.load(name)
+    task: Task = made()
     return task if history == 1 else WithHistory(task, history)
 
 

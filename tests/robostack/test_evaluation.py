@@ -44,6 +44,12 @@ def test_figures_by_hand():
     assert 3.0 <= low <= 4.0 <= high <= 50.0
 
 
+def test_success_can_be_a_return():
+    result = EvaluationResult(tuple(EpisodeResult(True, 1.0, total, None) for total in (499.9, 500.0, 700.0)))
+    assert [episode.success for episode in result.judged_by(500.0).episodes] == [False, True, True]
+    assert result.judged_by(None) is result
+
+
 def test_no_success_means_no_time_to_reach():
     figures = EvaluationResult((EpisodeResult(False, 4.0, 0.0, None),)).figures()
     assert "time_to_reach_s" not in figures and "final_error_mm" not in figures

@@ -48,6 +48,15 @@ def test_trains_and_resumes(tmp_path, learner):
         np.testing.assert_array_equal(one[name], other[name])
 
 
+@pytest.mark.parametrize(("enough", "share"), [(-1e9, 1.0), (1e9, 0.0)])
+def test_a_return_can_say_what_a_success_is_in_training_evaluations_and_for_the_distribution(tmp_path, enough, share):
+    reports = []
+    config = config_for(tmp_path / "run", "sac", episode_s=0.2, distribution="doraemon", distribution_every=80)
+    train(dataclasses.replace(config, success_return=enough), on_progress=reports.append)
+    assert [reports[-1].success, reports[-1].training_success] == [share, share]
+    assert reports[-1].metrics["dynamics_success"] == share
+
+
 def test_the_number_of_threads_and_passed_multiples_do_not_matter(tmp_path):
     """Seven simulations never hit the multiples exactly."""
     reports = []
