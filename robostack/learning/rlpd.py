@@ -29,6 +29,7 @@ from robostack.learning.frame_replay import FRAMES, NEXT_FRAMES, FrameReplay
 from robostack.learning.gripper_critic import GripperCritic
 from robostack.learning.image_input import ImageInput, split
 from robostack.learning.image_settings import seen_elements
+from robostack.learning.imitation_loss import imitation_loss
 from robostack.learning.learner import LearnerEntry, Transition
 from robostack.learning.normalization import RunningNormalizer
 from robostack.learning.replay import SOURCES, Field, Replay, transition_fields
@@ -255,7 +256,7 @@ class Rlpd:
         self.updates += group
         self._metrics |= {"critic_loss": float(error.square().mean())}
         if actor:
-            value, entropy = self._actor_step(state, inputs)
+            value, entropy = self._actor_step(state, inputs, batches.shown)
             self._metrics |= {"value": value, "entropy": entropy}
         self._metrics |= {
             "temperature": float(self.log_temperature.exp()),
@@ -306,8 +307,8 @@ class Rlpd:
         self.target.lerp_(self.critic.parameters, self.config.target_rate)
         return error
 
-    def _actor_step(self, state: Tensor, critic_input: Tensor) -> tuple[float, float]:
-        """One step of actor and temperature; the mean value and the entropy."""
+    def _actor_step(self, state: Tensor, critic_input: Tensor, shown: int) -> tuple[float, float]:
+        """One step of actor and temperature, the first `shown` being demonstrated; the mean value and the entropy."""
         batch, actions = len(state), len(self._arm)
         action, log_probability = self.actor.draw(state, self._noise(batch))
         with torch.no_grad():
@@ -321,6 +322,9 @@ class Rlpd:
             temperature = self.log_temperature.exp()
         # The gradient of mean(alpha log pi - Q), with Q's part through the action.
         loss = temperature * log_probability.mean() - (action * slope[:, -actions:]).sum()
+        if shown and self.config.imitation_weight > 0.0:
+            imitated = imitation_loss(self.actor, self.critic, state[:shown], critic_input[:shown])
+            loss = loss + self.config.imitation_weight * (shown / batch) * imitated
         self.actor_optimizer.gradient.zero_()
         loss.backward()
         self.actor_optimizer.step()
@@ -342,7 +346,7 @@ class Rlpd:
     def _draw(self, group: int) -> Batches:
         """The batches of one group: each with its share of demonstrations."""
         config = self.config
-        rows = mixed(self.online, self.demos, self.rng, (group, config.batch_size), config.demo_fraction)
+        rows, shown = mixed(self.online, self.demos, self.rng, (group, config.batch_size), config.demo_fraction)
         state, following = (self._tensor(self._normalized(rows[name])) for name in ("observation", "next_observation"))
         executed = self._tensor(np.clip((rows["action"] - self.center) / self.half, -1.0, 1.0))
         action, level = executed[..., self._arm], executed[..., self._gripper_column]
@@ -357,6 +361,7 @@ class Rlpd:
             bootstrap=self._tensor(config.discount * (1.0 - rows["terminated"])),
             weight=self._tensor(rows["weight"]),
             gripper=level[:0] if self.gripper is None else self.gripper.nearest(level),
+            shown=shown,
             frames=rows.get(FRAMES),
             next_frames=rows.get(NEXT_FRAMES),
         )

@@ -29,6 +29,8 @@ class Batches(NamedTuple):
     weight: Tensor
     gripper: Tensor
     """Number of the gripper's level; empty without a gripper."""
+    shown: int
+    """How many of each batch, at its beginning, are demonstrations and corrections."""
     frames: Any = None
     """With cameras: what the replay kept of the images, and of those after the step, (group, batch, ...)."""
     next_frames: Any = None
@@ -40,8 +42,8 @@ def mixed(
     rng: np.random.Generator,
     size: tuple[int, int],
     demo_fraction: float,
-) -> dict[str, NDArray[Any]]:
-    """Transitions for a group of batches, name -> (group, batch, ...).
+) -> tuple[dict[str, NDArray[Any]], int]:
+    """Transitions for a group of batches, name -> (group, batch, ...), and how many of each, the first, are `demos`.
 
     Args:
         online: what the policy experienced.
@@ -61,7 +63,7 @@ def mixed(
         for source, count in ((demos, shown), (online, batch - shown))
         if count
     ]
-    return {name: np.concatenate([part[name] for part in drawn], axis=1) for name in drawn[0]}
+    return {name: np.concatenate([part[name] for part in drawn], axis=1) for name in drawn[0]}, shown
 
 
 def gripper_step(batches: Batches, index: int, state: Tensor, following: Tensor) -> GripperStep:

@@ -36,6 +36,9 @@ class RlpdConfig(ImageSettings):
     """Transitions per step of the critics."""
     demo_fraction: float = 0.5
     """Share of each batch that is drawn from the demonstrations, where there are any."""
+    imitation_weight: float = 0.0
+    """Weight, relative to the mean |Q|, of staying near demonstrated actions that the critics value more than the
+    actor's own (`robostack.learning.imitation_loss`); 0: demonstrations are only experience, as in RLPD."""
     learning_starts: int = 5_000
     """Environment steps with uniformly random actions, and without learning, before the first update."""
     discount: float = 0.99
@@ -95,7 +98,7 @@ class RlpdConfig(ImageSettings):
         for key in ("updates_per_step", "actor_learning_rate", "critic_learning_rate", "initial_temperature"):
             if not getattr(self, key) > 0.0:
                 raise ConfigError(f"{name}.{key} = {getattr(self, key)} must be positive")
-        for key in ("temperature_learning_rate", "learning_starts", "privileged"):
+        for key in ("temperature_learning_rate", "learning_starts", "privileged", "imitation_weight"):
             if getattr(self, key) < 0:
                 raise ConfigError(f"{name}.{key} = {getattr(self, key)} must not be negative")
         for key in ("discount", "target_rate", "demo_fraction"):

@@ -114,7 +114,7 @@ def test_the_actors_gradient_does_not_reach_the_encoder(weights, frozen):
     gradient, actor = made.images.optimizer.gradient.clone(), made.actor_optimizer.parameters.clone()
     features = torch.rand(8, made.images.width, requires_grad=True)
     inputs = torch.cat([features, torch.zeros(8, 2)], dim=1)
-    made._actor_step(features.detach(), inputs.detach())
+    made._actor_step(features.detach(), inputs.detach(), shown=0)
     assert not torch.equal(actor, made.actor_optimizer.parameters)
     assert torch.equal(gradient, made.images.optimizer.gradient) and float(gradient.abs().max()) > 0.0
     # In a whole group of updates, too: with the critics' part switched off, nothing is left.
