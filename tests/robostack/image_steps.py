@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from toy_contract import toy_contract
 
 from robostack.contract import Contract
 from robostack.learning.learner import Transition
@@ -13,24 +14,8 @@ CAMERAS = ("left", "right")
 
 
 def contract() -> Contract:
-    return Contract(
-        task="toy",
-        robot="toy",
-        joint_names=("j",),
-        default_position=(0.0,),
-        stiffness=(1.0,),
-        damping=(1.0,),
-        base_frame="base",
-        tool_frame=None,
-        control_period_s=0.04,
-        control_rate_hz=500.0,
-        observation=(
-            Term("body", ("a", "b", "c"), "1", "", -9.0, 9.0),
-            Term("secret", ("x", "y"), "1", "", -9.0, 9.0),
-        ),
-        action=(Term("a", ("a0", "a1"), "1", "", -1.0, 3.0),),
-        history=1,
-    )
+    seen = Term("body", ("a", "b", "c"), "1", "", -9.0, 9.0), Term("secret", ("x", "y"), "1", "", -9.0, 9.0)
+    return toy_contract(observation=seen)
 
 
 def observation(moment: int, secret: float = 0.0) -> dict:

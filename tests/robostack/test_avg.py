@@ -9,6 +9,7 @@ import math
 
 import numpy as np
 import pytest
+from toy_contract import toy_contract
 
 from hardware.errors import CheckpointError, ConfigError, ContractMismatchError, NonFiniteError
 from robostack.contract import Contract
@@ -21,7 +22,6 @@ from robostack.learning.normalization import RunningMoments, RunningNormalizer
 from robostack.learning.presets import recommended
 from robostack.learning.squashed_gaussian import SquashedGaussian
 from robostack.learning.td_scale import TdScale
-from robostack.tasks.task import Term
 
 SMALL = AvgConfig(hidden=(7, 5), precision="float64", actor_learning_rate=1e-3, critic_learning_rate=1e-3)
 
@@ -39,21 +39,7 @@ on_both = pytest.mark.usefixtures("backend")
 
 
 def make_contract(observations: int = 4, actions: int = 2, low: float = -1.0, high: float = 1.0) -> Contract:
-    return Contract(
-        task="toy",
-        robot="toy",
-        joint_names=("j",),
-        default_position=(0.0,),
-        stiffness=(1.0,),
-        damping=(1.0,),
-        base_frame="base",
-        tool_frame=None,
-        control_period_s=0.04,
-        control_rate_hz=500.0,
-        observation=(Term("o", tuple(f"o{i}" for i in range(observations)), "1", "", -9.0, 9.0),),
-        action=(Term("a", tuple(f"a{i}" for i in range(actions)), "1", "", low, high),),
-        history=1,
-    )
+    return toy_contract(observations, actions, low, high)
 
 
 def stream(seed: int, steps: int, size: int = 4) -> list[np.ndarray]:

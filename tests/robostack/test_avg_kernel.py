@@ -10,13 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from toy_contract import toy_contract
 
 from hardware.errors import ConfigError, NonFiniteError
 from robostack.contract import Contract
 from robostack.learning import kernel
 from robostack.learning.avg import Avg, AvgConfig
 from robostack.learning.learner import Transition
-from robostack.tasks.task import Term
 
 HOPPER = AvgConfig(
     actor_learning_rate=1.1e-5,
@@ -31,21 +31,7 @@ compiled = pytest.mark.skipif(kernel.library() is None, reason="the compiled ker
 
 
 def contract(observations: int = 11, actions: int = 3, bound: float = 1.0) -> Contract:
-    return Contract(
-        task="stream",
-        robot="none",
-        joint_names=("j",),
-        default_position=(0.0,),
-        stiffness=(1.0,),
-        damping=(1.0,),
-        base_frame="base",
-        tool_frame=None,
-        control_period_s=0.04,
-        control_rate_hz=500.0,
-        observation=(Term("o", tuple(f"o{i}" for i in range(observations)), "1", "", -9.0, 9.0),),
-        action=(Term("a", tuple(f"a{i}" for i in range(actions)), "1", "", -bound, 0.6 * bound),),
-        history=1,
-    )
+    return toy_contract(observations, actions, -bound, 0.6 * bound)
 
 
 def feed(learner: Avg, steps: int, seed: int = 0) -> tuple[np.ndarray, list[dict[str, float]]]:

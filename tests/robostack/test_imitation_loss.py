@@ -9,11 +9,11 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from robostack.contract import Contract  # noqa: E402
+from toy_contract import toy_contract  # noqa: E402
+
 from robostack.learning.imitation_loss import imitation_loss  # noqa: E402
 from robostack.learning.learner import Transition  # noqa: E402
 from robostack.learning.rlpd import Rlpd, RlpdConfig  # noqa: E402
-from robostack.tasks.task import Term  # noqa: E402
 
 
 class Values:
@@ -47,19 +47,9 @@ def test_only_what_is_valued_more_is_imitated_relative_to_the_mean_value():
     np.testing.assert_allclose(actor.mean.grad[:, 0], [3.28 * 2.0 * -0.3 / 3.0, 0.0, 0.0], rtol=1e-5)
 
 
-def contract() -> Contract:
-    names = {"task": "toy", "robot": "toy", "joint_names": ("j",), "base_frame": "base", "tool_frame": None}
-    gains = {"default_position": (0.0,), "stiffness": (1.0,), "damping": (1.0,), "control_rate_hz": 50.0}
-    terms = {
-        "observation": (Term("o", ("x",), "1", "", -1.0, 1.0),),
-        "action": (Term("a", ("x",), "1", "", -1.0, 1.0),),
-    }
-    return Contract(**names, **gains, **terms, control_period_s=0.02, history=1)
-
-
 def learner(weight: float) -> Rlpd:
     config = RlpdConfig(critics=2, hidden=(16, 16), batch_size=8, critic_steps_per_actor_step=1, learning_starts=0)
-    made = Rlpd(contract(), dataclasses.replace(config, imitation_weight=weight), 0)
+    made = Rlpd(toy_contract(1, 1, -1.0, 1.0), dataclasses.replace(config, imitation_weight=weight), 0)
     rng = np.random.default_rng(0)
     for source, count in (("demo", 30), ("sim", 50)):
         state, action = rng.uniform(-1.0, 1.0, (2, count, 1))

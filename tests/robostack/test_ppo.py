@@ -11,36 +11,18 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from toy_contract import toy_contract  # noqa: E402
+
 from hardware.errors import CheckpointError, ConfigError, ContractMismatchError, NonFiniteError  # noqa: E402
-from robostack.contract import Contract  # noqa: E402
 from robostack.learning.learner import LEARNERS, Transition  # noqa: E402
 from robostack.learning.ppo import Ppo, PpoConfig, advantages  # noqa: E402
 from robostack.policies.mlp import load_policy  # noqa: E402
-from robostack.tasks.task import Term  # noqa: E402
 
 SMALL = PpoConfig(steps_per_update=24, minibatch=8, epochs=2, hidden=(16, 16))
 
 
-def contract(observations: int = 4, high: float = 3.0) -> Contract:
-    return Contract(
-        task="toy",
-        robot="toy",
-        joint_names=("j",),
-        default_position=(0.0,),
-        stiffness=(1.0,),
-        damping=(1.0,),
-        base_frame="base",
-        tool_frame=None,
-        control_period_s=0.04,
-        control_rate_hz=500.0,
-        observation=(Term("o", tuple(f"o{i}" for i in range(observations)), "1", "", -9.0, 9.0),),
-        action=(Term("a", ("a0", "a1"), "1", "", -1.0, high),),
-        history=1,
-    )
-
-
 def learner(seed: int = 0, **changes) -> Ppo:
-    return Ppo(contract(), dataclasses.replace(SMALL, **changes), seed)
+    return Ppo(toy_contract(), dataclasses.replace(SMALL, **changes), seed)
 
 
 def live(made: Ppo, first: int, last: int, count: int = 3) -> list[np.ndarray]:
@@ -129,7 +111,7 @@ def test_a_reloaded_policy_acts_as_the_trained_one_and_so_do_its_exports(tmp_pat
     observations = 2.0 + 3.0 * np.random.default_rng(0).standard_normal((100, 4))
     trained = made.act(observations, explore=False)
     np.testing.assert_array_equal(again.act(observations, explore=False), trained)
-    np.testing.assert_allclose(load_policy(tmp_path, contract()).act(observations), trained, atol=1e-5)
+    np.testing.assert_allclose(load_policy(tmp_path, toy_contract()).act(observations), trained, atol=1e-5)
     assert np.ptp(trained) > 0.1
     pytest.importorskip("onnxruntime")
     from robostack.export import export_onnx
@@ -179,7 +161,7 @@ def test_wrong_use_is_named():
     with pytest.raises(NonFiniteError):
         made.act(np.full(4, np.inf))
     with pytest.raises(ConfigError, match="without bounds"):
-        Ppo(contract(high=math.inf), SMALL, 0)
+        Ppo(toy_contract(high=math.inf), SMALL, 0)
 
 
 def test_load_refuses_another_task_shape_or_damage(tmp_path):
@@ -187,7 +169,7 @@ def test_load_refuses_another_task_shape_or_damage(tmp_path):
     live(made, 0, 3)
     made.save(tmp_path)
     with pytest.raises(ContractMismatchError):
-        Ppo(contract(observations=5), SMALL, 0).load(tmp_path)
+        Ppo(toy_contract(observations=5), SMALL, 0).load(tmp_path)
     with pytest.raises(CheckpointError, match="configuration asks for"):
         learner(hidden=(8,)).load(tmp_path)
     document = json.loads((tmp_path / "learner.json").read_text())
@@ -208,7 +190,7 @@ def test_configuration_is_checked(name):
 
 def test_learns_a_bandit():
     made = LEARNERS.load("ppo").open(
-        contract(), dataclasses.replace(SMALL, steps_per_update=128, learning_rate=3e-3), 0
+        toy_contract(), dataclasses.replace(SMALL, steps_per_update=128, learning_rate=3e-3), 0
     )
     rng, ends = np.random.default_rng(0), np.ones(16, dtype=bool)
 

@@ -10,9 +10,10 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from toy_contract import toy_contract  # noqa: E402
+
 from hardware.errors import CheckpointError, ConfigError, ContractMismatchError, NonFiniteError  # noqa: E402
 from robostack.checkpoint import load_policy as read_policy  # noqa: E402
-from robostack.contract import Contract  # noqa: E402
 from robostack.learning.avg import Avg, AvgConfig  # noqa: E402
 from robostack.learning.learner import LEARNERS, Transition  # noqa: E402
 from robostack.learning.normalization import RunningNormalizer  # noqa: E402
@@ -20,7 +21,6 @@ from robostack.learning.presets import recommended  # noqa: E402
 from robostack.learning.rlpd import Rlpd, RlpdConfig  # noqa: E402
 from robostack.learning.sac import SacConfig  # noqa: E402
 from robostack.policies.mlp import load_policy  # noqa: E402
-from robostack.tasks.task import Term  # noqa: E402
 
 SMALL = RlpdConfig(
     critics=4,
@@ -32,24 +32,6 @@ SMALL = RlpdConfig(
     replay_size=500,
     demo_size=100,
 )
-
-
-def contract(observations: int = 4, actions: int = 2, low: float = -1.0, high: float = 3.0) -> Contract:
-    return Contract(
-        task="toy",
-        robot="toy",
-        joint_names=("j",),
-        default_position=(0.0,),
-        stiffness=(1.0,),
-        damping=(1.0,),
-        base_frame="base",
-        tool_frame=None,
-        control_period_s=0.04,
-        control_rate_hz=500.0,
-        observation=(Term("o", tuple(f"o{i}" for i in range(observations)), "1", "", -9.0, 9.0),),
-        action=(Term("a", tuple(f"a{i}" for i in range(actions)), "1", "", low, high),),
-        history=1,
-    )
 
 
 def batch(seed: int, count: int = 1, source: str = "sim", privileged: int = 0) -> Transition:
@@ -67,7 +49,7 @@ def batch(seed: int, count: int = 1, source: str = "sim", privileged: int = 0) -
 
 
 def learner(seed: int = 0, **changes) -> Rlpd:
-    return Rlpd(contract(), dataclasses.replace(SMALL, **changes), seed)
+    return Rlpd(toy_contract(), dataclasses.replace(SMALL, **changes), seed)
 
 
 def live(made: Rlpd, first: int, last: int) -> list[np.ndarray]:
@@ -133,7 +115,7 @@ def test_a_reloaded_policy_acts_as_the_trained_one(tmp_path):
     observations = batch(1, 100).observation
     trained = made.act(observations, explore=False)
     np.testing.assert_array_equal(again.act(observations, explore=False), trained)
-    exported = load_policy(tmp_path, contract())
+    exported = load_policy(tmp_path, toy_contract())
     np.testing.assert_allclose(exported.act(observations), trained, atol=1e-5)
     assert np.ptp(trained) > 0.01
 
@@ -288,7 +270,7 @@ def test_actions_lie_within_the_bounds_and_start_uniform():
     np.testing.assert_array_equal(made.act(np.ones(4), False), made.act(np.ones(4), False))
     assert not np.array_equal(made.act(np.ones(4)), made.act(np.ones(4)))
     with pytest.raises(ConfigError, match="without bounds"):
-        Rlpd(contract(high=np.inf), SMALL, 0)
+        Rlpd(toy_contract(high=np.inf), SMALL, 0)
 
 
 def test_the_policy_can_be_handed_to_avg(tmp_path):
@@ -296,7 +278,7 @@ def test_the_policy_can_be_handed_to_avg(tmp_path):
     made = learner(architecture="avg", variance="variance", feature_epsilon=0.5, normalize_observations=True)
     live(made, 0, 40)
     made.save(tmp_path / "sac")
-    avg = Avg(contract(), AvgConfig(hidden=(16, 16), feature_epsilon=0.5), 0)
+    avg = Avg(toy_contract(), AvgConfig(hidden=(16, 16), feature_epsilon=0.5), 0)
     avg.save(tmp_path / "avg")
     ours, theirs = read_policy(tmp_path / "sac"), read_policy(tmp_path / "avg")
     assert {k: v.shape for k, v in ours.arrays.items()} == {k: v.shape for k, v in theirs.arrays.items()}
@@ -313,7 +295,7 @@ def test_load_refuses_another_task_shape_or_damage(tmp_path):
     live(made, 0, 12)
     made.save(tmp_path / "c")
     with pytest.raises(ContractMismatchError):
-        Rlpd(contract(observations=5), SMALL, 0).load(tmp_path / "c")
+        Rlpd(toy_contract(observations=5), SMALL, 0).load(tmp_path / "c")
     with pytest.raises(CheckpointError, match="configuration asks for"):
         learner(hidden=(16, 8)).load(tmp_path / "c")
     with pytest.raises(CheckpointError, match="Set replay_dir|capacity"):
@@ -349,7 +331,7 @@ def test_registered_under_two_names():
     sac, rlpd = (LEARNERS.load(name) for name in ("sac", "rlpd"))
     assert sac.learner == rlpd.learner and sac.extra == "train"
     assert recommended("sac", "toy") == SacConfig() and SacConfig().critics == 2
-    made = sac.open(contract(), dataclasses.replace(SacConfig(), hidden=(8,), learning_starts=4, replay_size=50), 0)
+    made = sac.open(toy_contract(), dataclasses.replace(SacConfig(), hidden=(8,), learning_starts=4, replay_size=50), 0)
     for step in range(8):
         made.observe(batch(step))
         metrics = made.update()
@@ -374,7 +356,7 @@ def test_learns_a_bandit(name):
         initial_temperature=0.1,
         target_entropy_per_action=-2.0,
     )
-    made, rng = Rlpd(contract(), config, 0), np.random.default_rng(0)
+    made, rng = Rlpd(toy_contract(), config, 0), np.random.default_rng(0)
     for _ in range(40):
         observation = rng.standard_normal((10, 4))
         action = made.act(observation)
