@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from controllers.impedance import ImpedanceConfig
-from hardware.errors import CheckpointError, ContractMismatchError
+from hardware.errors import CheckpointError, ConfigError, ContractMismatchError, UnknownNameError
 from robostack.tasks.task import Task, Term
 
 FORMAT = 1
@@ -134,3 +134,20 @@ def require_match(trained: Contract, offered: Contract, subject: str) -> None:
     ]
     if differences:
         raise ContractMismatchError(subject, differences)
+
+
+def column_of(contract: Contract, name: str) -> int:
+    """Place in the action of the term called `name`, which must have one element.
+
+    Raises:
+        UnknownNameError: there is no such term.
+        ConfigError: it has several elements.
+    """
+    start = 0
+    for term in contract.action:
+        if term.name == name:
+            if len(term.elements) != 1:
+                raise ConfigError(f"the action's term '{name}' has {len(term.elements)} elements, not one")
+            return start
+        start += len(term.elements)
+    raise UnknownNameError("term of the action", name, [term.name for term in contract.action])

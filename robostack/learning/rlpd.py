@@ -10,6 +10,7 @@ cameras learn the same way on the features of an encoder: see image_input.py.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import math
 from collections.abc import Mapping
@@ -19,9 +20,9 @@ from typing import Any
 import numpy as np
 
 from hardware.arrays import Array, FloatArray
-from hardware.errors import CheckpointError, ConfigError, NonFiniteError, UnknownNameError
+from hardware.errors import CheckpointError, ConfigError, NonFiniteError
 from robostack.checkpoint import atomic_folder, load_arrays, load_policy, save_arrays, save_policy
-from robostack.contract import Contract, require_match
+from robostack.contract import Contract, column_of, require_match
 from robostack.learning.avg import action_bounds
 from robostack.learning.batched_critic import BatchedCritic
 from robostack.learning.flat_adam import FlatAdam, flatten
@@ -69,7 +70,7 @@ class Rlpd:
         if not np.all(np.isfinite(self.high - self.low)):
             raise ConfigError(f"task '{contract.task}' has actions without bounds; give each action term low and high")
         self.center, self.half = (self.low + self.high) / 2.0, (self.high - self.low) / 2.0
-        self._gripper_column = _column(contract, config.gripper) if config.gripper else -1
+        self._gripper_column = column_of(contract, config.gripper) if config.gripper else -1
         self._arm = [column for column in range(actions) if column != self._gripper_column]
         self.target_entropy = config.target_entropy_per_action * len(self._arm)
         self.images = ImageInput(config, observations, self.rng, self.device) if config.cameras else None
@@ -85,6 +86,8 @@ class Rlpd:
         self.log_temperature = torch.tensor([math.log(config.initial_temperature)], device=self.device)
         slope = torch.zeros_like(self.log_temperature)
         self.actor_optimizer = FlatAdam(*flatten(self.actor.parameters()), config.actor_learning_rate)
+        self.deployed, self._average = self._open_average()
+        """The policy that acts without exploration and is saved, and its parameters where it is an average."""
         self.critic_optimizer = FlatAdam(self.critic.parameters, self.critic.gradient, config.critic_learning_rate)
         self.temperature_optimizer = FlatAdam(self.log_temperature, slope, config.temperature_learning_rate)
         self.normalizer = RunningNormalizer(observations)
@@ -102,6 +105,12 @@ class Rlpd:
         if self.images is None:
             return Replay(fields, capacity, folder)
         return FrameReplay(fields, self.images.field, capacity, folder)
+
+    def _open_average(self) -> tuple[SquashedActor, Tensor | None]:
+        if self.config.average_rate == 0.0:
+            return self.actor, None
+        average = copy.deepcopy(self.actor)
+        return average, flatten(average.parameters())[0]
 
     def _open_gripper(self, observations: int) -> GripperCritic:
         config = self.config
@@ -150,7 +159,7 @@ class Rlpd:
             if explore:
                 squashed = self.actor.draw(state, self._noise(state.shape[0]))[0].cpu().numpy().astype(np.float64)
             else:
-                squashed = np.tanh(self.actor(state)[0].cpu().numpy().astype(np.float64))
+                squashed = np.tanh(self.deployed(state)[0].cpu().numpy().astype(np.float64))
             if self.gripper is not None:
                 level = self.gripper.choose(state)[:, 0].cpu().numpy()
                 squashed = np.insert(squashed, self._gripper_column, level, axis=-1)
@@ -328,6 +337,8 @@ class Rlpd:
         self.actor_optimizer.gradient.zero_()
         loss.backward()
         self.actor_optimizer.step()
+        if self._average is not None:
+            self._average.lerp_(self.actor_optimizer.parameters, self.config.average_rate)
         entropy = -float(log_probability.detach().mean())
         if self.config.temperature_learning_rate > 0.0:
             self.temperature_optimizer.gradient.copy_(temperature * (entropy - self.target_entropy))
@@ -395,7 +406,8 @@ class Rlpd:
             "metrics": self._metrics,
         }
         with atomic_folder(folder) as fresh:
-            save_policy(fresh, self._policy_arrays(), self.contract, config, {"seed": self.seed, "steps": self.steps})
+            arrays = self._policy_arrays(self.deployed)
+            save_policy(fresh, arrays, self.contract, config, {"seed": self.seed, "steps": self.steps})
             arrays = {
                 **to_arrays(self._tensors()),
                 "observation_mean": self.normalizer.mean,
@@ -444,7 +456,7 @@ class Rlpd:
         """Arrays and configuration of the policy with its spread, as `robostack.policies.exploring` reads them."""
         config = self._policy_config()
         network = {**config["network"], "spread_factor": self.actor.factor}
-        return {**self._policy_arrays(), **self.actor.spread_arrays()}, {**config, "network": network}
+        return {**self._policy_arrays(self.actor), **self.actor.spread_arrays()}, {**config, "network": network}
 
     def _policy_config(self) -> dict[str, Any]:
         """What `robostack.policies.mlp` must know of the network, and the settings."""
@@ -461,13 +473,14 @@ class Rlpd:
         """Every tensor of the state, by name; the tensors themselves, so that `load` can write into them."""
         tensors = {f"actor.{name}": value.detach() for name, value in self.actor.named_parameters()}
         tensors |= {"critic": self.critic.parameters, "target": self.target, "log_temperature": self.log_temperature}
+        tensors |= {} if self._average is None else {"average": self._average}
         tensors |= {} if self.gripper is None else self.gripper.tensors()
         tensors |= {} if self.images is None else self.images.tensors()
         tensors |= self.actor_optimizer.tensors("actor_adam") | self.critic_optimizer.tensors("critic_adam")
         return tensors | self.temperature_optimizer.tensors("temperature_adam")
 
-    def _policy_arrays(self) -> dict[str, Any]:
-        """The deterministic policy, as robostack.policies.mlp reads it."""
+    def _policy_arrays(self, actor: SquashedActor) -> dict[str, Any]:
+        """The deterministic policy of `actor`, as robostack.policies.mlp reads it."""
         normalized = self.config.normalize_observations
         return {
             "observation_mean": self.normalizer.mean if normalized else np.zeros_like(self.normalizer.mean),
@@ -476,24 +489,7 @@ class Rlpd:
             "action_half": self.half,
             "action_low": self.low,
             "action_high": self.high,
-            **self.actor.policy_arrays(),
+            **actor.policy_arrays(),
             **({} if self.gripper is None else self.gripper.policy_arrays()),
             **({} if self.images is None else self.images.encoder.arrays()),
         }
-
-
-def _column(contract: Contract, name: str) -> int:
-    """Place in the action of the term called `name`, which must have one element.
-
-    Raises:
-        UnknownNameError: there is no such term.
-        ConfigError: it has several elements.
-    """
-    start = 0
-    for term in contract.action:
-        if term.name == name:
-            if len(term.elements) != 1:
-                raise ConfigError(f"the action's term '{name}' has {len(term.elements)} elements; a gripper has one")
-            return start
-        start += len(term.elements)
-    raise UnknownNameError("term of the action", name, [term.name for term in contract.action])

@@ -49,6 +49,9 @@ class RlpdConfig(ImageSettings):
     """Adam step size of the actor."""
     critic_learning_rate: float = 3e-4
     """Adam step size of the critics."""
+    average_rate: float = 0.0
+    """Rate at which the policy that acts without exploration and is saved follows the one that learns, per step of the
+    actor: an average over about 1 / rate steps swings less from one checkpoint to the next. 0: they are the same."""
     temperature_learning_rate: float = 3e-4
     """Adam step size of the temperature's logarithm; 0 keeps the temperature."""
     initial_temperature: float = 1.0
@@ -101,7 +104,7 @@ class RlpdConfig(ImageSettings):
         for key in ("temperature_learning_rate", "learning_starts", "privileged", "imitation_weight"):
             if getattr(self, key) < 0:
                 raise ConfigError(f"{name}.{key} = {getattr(self, key)} must not be negative")
-        for key in ("discount", "target_rate", "demo_fraction"):
+        for key in ("discount", "target_rate", "demo_fraction", "average_rate"):
             if not 0.0 <= getattr(self, key) <= 1.0:
                 raise ConfigError(f"{name}.{key} = {getattr(self, key)} must lie in [0, 1]")
         self._check_networks(name)
