@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from robostack.bench.avg_learning import RESULTS, WINDOWS, finished
+from robostack.bench.curves import draw_curves
 
 TASKS = ("HalfCheetah-v4", "Hopper-v4", "Ant-v4", "Walker2d-v4", "Humanoid-v4")
 LEARNERS = {
@@ -35,27 +36,8 @@ def curves(
 
 def draw(lines: Sequence[Mapping[str, Any]], path: Path) -> None:
     """Write the picture."""
-    import matplotlib
-
-    matplotlib.use("agg")
-    from matplotlib import pyplot
-
-    figure, panels = pyplot.subplots(1, len(TASKS), figsize=(3.0 * len(TASKS), 3.0), layout="constrained")
-    for panel, task in zip(panels, TASKS, strict=True):
-        for number, (learner, label) in enumerate(LEARNERS.items()):
-            steps, seeds = curves(lines, task, learner)
-            for seed in seeds:
-                panel.plot(steps / 1000, seed, color=f"C{number}", alpha=0.25, linewidth=0.8)
-            if seeds:
-                panel.plot(steps / 1000, np.nanmean(seeds, axis=0), color=f"C{number}", label=f"{label} ({len(seeds)})")
-        panel.set(title=task, xlabel="steps [1000]")
-        panel.grid(alpha=0.3)
-        if panel.lines:
-            panel.legend(fontsize=6, loc="upper left")
-    panels[0].set_ylabel("return, mean of a tenth")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=110, metadata={"Software": None})
-    pyplot.close(figure)
+    panels = {task: {label: curves(lines, task, name) for name, label in LEARNERS.items()} for task in TASKS}
+    draw_curves(panels, path, "return, mean of a tenth")
 
 
 if __name__ == "__main__":

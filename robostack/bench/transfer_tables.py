@@ -2,6 +2,7 @@
 
 The page has a pair of comments `<!-- results: KEY -->` and `<!-- end -->` for each task, and `<!-- worlds: KEY -->` for
 what `robostack transfer` left in folders below `runs/transfer/KEY`; what is between them is replaced, the rest is kept.
+The learning curves go beside it, as `transfer_curves.png`.
 """
 
 from __future__ import annotations
@@ -13,14 +14,18 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from hardware.errors import ConfigError
 from robostack.bench.avg_learning import finished
+from robostack.bench.curves import Curves, draw_curves
 from robostack.bench.transfer import RESULTS, by_method, interval
-from robostack.bench.transfer_courses import METHODS, Course, course_of, identity
+from robostack.bench.transfer_courses import COURSES, METHODS, Course, course_of, identity
 from robostack.files import write_text
 from robostack.statistics import wilson_interval
 
 PAGE = Path("docs/results/transfer.md")
+PICTURE = "transfer_curves.png"
 NAMES: Mapping[str, str] = {
     "none": "none: nominal dynamics",
     "uniform": "uniform on the whole range",
@@ -129,6 +134,29 @@ def fill(page: str, folder: Path = RESULTS) -> str:
     return filled
 
 
+def curves(lines: Iterable[Mapping[str, Any]], course: Course) -> Curves:
+    """Steps, and success on the whole range there of each seed [%]; LSDR's own steps lie between."""
+    steps = np.arange(course.block, course.steps + 1, course.block)
+    known = [np.array([[point[0], 100.0 * point[1]] for point in line["curve"]]) for line in lines]
+    return steps, [np.interp(steps, points[:, 0], points[:, 1]).tolist() for points in known]
+
+
+def draw(path: Path, folder: Path = RESULTS) -> None:
+    """One panel per task that has results: success while training."""
+    panels = {}
+    for key, course in COURSES.items():
+        groups = by_method(belonging(finished(folder / key / "results.jsonl"), course))
+        if groups:
+            panels[course.task] = {NAMES[method]: curves(group, course) for method, group in groups.items()}
+    if panels:
+        draw_curves(panels, path, "success on the whole range [%]")
+
+
+def write(page: Path = PAGE, folder: Path = RESULTS) -> None:
+    """Fill the page, and draw the picture beside it."""
+    write_text(page, fill(page.read_text(encoding="utf-8"), folder))
+    draw(page.parent / PICTURE, folder)
+
+
 if __name__ == "__main__":
-    path = Path(sys.argv[1]) if len(sys.argv) > 1 else PAGE
-    write_text(path, fill(path.read_text(encoding="utf-8")))
+    write(Path(sys.argv[1]) if len(sys.argv) > 1 else PAGE)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from robostack.bench import avg_curves, hand_over
+from robostack.bench.curves import mean_of_known
 from robostack.bench.hand_over import Plan, base_checkpoint, compare, figures_of, mean_return, returns_of
 
 pytest.importorskip("torch")
@@ -68,5 +69,6 @@ def test_curves_are_drawn_from_what_has_finished(tmp_path):
     steps, seeds = avg_curves.curves(json.loads(json.dumps(lines)), "Hopper-v4", "avg")
     np.testing.assert_allclose(steps[:2], [10.0, 30.0])
     assert np.isnan(seeds[0][0]) and seeds[1][9] == 9
+    np.testing.assert_array_equal(mean_of_known([[1.0, np.nan, np.nan], [3.0, 5.0, np.nan]]), [2.0, 5.0, np.nan])
     avg_curves.draw(lines, tmp_path / "curves.png")
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")

@@ -8,7 +8,8 @@ import pytest
 
 pytest.importorskip("torch")
 
-from robostack.bench import learner, learner_returns
+from hardware.errors import ConfigError
+from robostack.bench import learner, learner_returns, learner_returns_page
 from robostack.bench.bench import BENCHES
 from robostack.bench.learner_returns import Course, complete, figures_of, identity, met
 
@@ -65,3 +66,20 @@ def test_figures_and_aims():
     assert not met({**figures, "sac_hopper_return_mean": 80.0})
     assert not met({**figures, "ppo_hopper_steps_per_cpu_s": 1.0})
     assert not met({key: value for key, value in figures.items() if not key.startswith("sb3_ppo_hopper")})
+
+
+def test_the_page_tells_of_the_newest_run_of_each_seed_and_what_is_missing(tmp_path):
+    course, results = learner_returns.COURSES[0], tmp_path / "results.jsonl"
+    made = {**identity(course, 0, "robostack"), "cpu_s": 1000.0, "returns": [None, *range(9)]}
+    rows = [{**made, "return": value} for value in (1.0, 900.0)] + [{**made, "seed": 1, "return": 1101.0}]
+    results.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    page = tmp_path / "learner.md"
+    page.write_text("before\n<!-- returns -->\nold\n<!-- end -->\nafter\n")
+    learner_returns_page.write(page, results)
+    text = page.read_text()
+    assert text.startswith("before\n<!-- returns -->\n2 of 16 runs, 0.8 CPU-hours") and text.endswith("\nafter\n")
+    assert "| SAC, Hopper-v5, 100,000 | robostack | 1,000 | 900, 1,101 | 8 | 100 |" in text and "old" not in text
+    assert "| SAC, Hopper-v5, 100,000 | stable-baselines3 | not run |" in text
+    assert (tmp_path / "learner_curves.png").read_bytes().startswith(b"\x89PNG")
+    with pytest.raises(ConfigError, match="no place"):
+        learner_returns_page.fill("words", [])

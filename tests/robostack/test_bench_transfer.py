@@ -15,7 +15,7 @@ from robostack.bench import transfer
 from robostack.bench.bench import BENCHES
 from robostack.bench.transfer import TransferBenchOptions, complete, figures_of, interval, met
 from robostack.bench.transfer_courses import COURSES, METHODS, Course, course_of, identity, run_name
-from robostack.bench.transfer_tables import belonging, fill, table
+from robostack.bench.transfer_tables import belonging, curves, draw, fill, table, write
 from robostack.cli.bench import _parsed
 from robostack.statistics import wilson_interval
 from robostack.tasks.task import TASKS
@@ -145,6 +145,22 @@ def test_worlds_of_every_policy_that_was_judged_in_them(tmp_path: Path):
     assert rows[1] == "| policy | uniform | pybullet, uniform |"
     assert rows[3] == "| DORAEMON | 64.7 % (59 to 70) of 300 | 64.7 % (59 to 70) of 300 |"
     assert rows[4] == "| hand-written | 64.7 % (59 to 70) of 300 | not run |"
+
+
+def test_curves_of_what_has_finished_are_drawn_beside_the_page(tmp_path: Path):
+    course = course_of("swingup")
+    late = [[step + 3, step / course.steps, None, 0.0] for step in range(20_000, 400_001, 20_000)]
+    steps, seeds = curves([line("lsdr", 0, 1, 1, curve=late)], course)
+    assert steps[0] == 20_000 and steps[-1] == 400_000
+    np.testing.assert_allclose(seeds[0], 100.0 * (steps - 3.0).clip(20_000) / course.steps, atol=1e-9)
+    draw(tmp_path / "none.png", tmp_path)
+    assert not (tmp_path / "none.png").exists()
+    (tmp_path / "swingup").mkdir()
+    (tmp_path / "swingup" / "results.jsonl").write_text(json.dumps(line("lsdr", 0, 1, 1, curve=late)) + "\n")
+    (tmp_path / "page.md").write_text("<!-- results: swingup -->\n<!-- end -->\n")
+    write(tmp_path / "page.md", tmp_path)
+    assert "| LSDR | 1.0" in (tmp_path / "page.md").read_text()
+    assert (tmp_path / "transfer_curves.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_its_options_stand_beside_those_of_every_benchmark():
