@@ -46,7 +46,8 @@ class Course:
     episode_s: float = 0.0
     """Time limit of an episode [s]; 0: the task's."""
     demonstrations: int = 0
-    """Episodes of the task's hand-written policy that every method starts with; not counted among `steps`."""
+    """Episodes of the task's hand-written policy, with dynamics from the whole range, that every method starts with;
+    not counted among `steps`."""
     simulations: int = 5
     """Simulations stepped together."""
     evaluate_episodes: int = 100
@@ -103,18 +104,25 @@ HOPPER = Course(
 PANDA_PUSH = Course(
     key="panda-push",
     task="panda-push",
-    steps=200_000,
+    steps=400_000,
     block=20_000,
     seeds=(0,),
-    settings={**_QUICK, "layer_norm": True},
+    settings={
+        **_QUICK,
+        "layer_norm": True,
+        "normalize_observations": True,
+        "imitation_weight": 10.0,
+        "average_rate": 0.002,
+    },
     distributions={
         "autodr": {"low_return": -200.0, "high_return": -100.0, "step": 0.2, "episodes": 2},
         "lsdr": {"weight": 100.0},
         "doraemon": {"step_divergence": 0.3},
     },
-    demonstrations=100,
+    demonstrations=300,
 )
-"""RLPD's setting for every method alike: half of each batch is drawn from demonstrations of the hand-written policy."""
+"""With demonstrations of the hand-written policy for every method alike: half of each batch is drawn from them (RLPD),
+and the actor stays near those that its critics value more than its own actions."""
 
 COURSES: Mapping[str, Course] = {course.key: course for course in (SWINGUP, HOPPER, PANDA_PUSH)}
 """Reduced budgets, by key."""

@@ -17,6 +17,7 @@ from robostack.make import make_env
 from robostack.policies.policy import Policy
 from robostack.tasks.task import Task
 from sim.randomization.fixed import FixedDistribution
+from sim.randomization.uniform import UniformDistribution
 
 TOGETHER = 50
 """Simulations stepped together, at most."""
@@ -24,14 +25,15 @@ NOISE = 0.1
 """Standard deviation of what is added to the actions, as a share of half their range: shows how to get back."""
 
 
-def demonstrate(learner: Learner, task: Task, episodes: int, seed: int) -> float:
-    """Let the task's hand-written policy act, with the nominal dynamics, and the learner watch.
+def demonstrate(learner: Learner, task: Task, episodes: int, seed: int, randomize: bool = False) -> float:
+    """Let the task's hand-written policy act and the learner watch.
 
     Args:
         learner: takes the steps, with the source "demo".
         task: the task.
         episodes: how many at least.
-        seed: of starts, goals and the noise on the actions.
+        seed: of starts, goals, dynamics and the noise on the actions.
+        randomize: draw the dynamics of each episode from their whole range; else they are nominal.
 
     Returns:
         Share of the episodes that succeeded. Those that failed are given too.
@@ -45,7 +47,8 @@ def demonstrate(learner: Learner, task: Task, episodes: int, seed: int) -> float
     if scripted is None:
         raise ConfigError(f"task '{task.name}' has no scripted policy to demonstrate it; leave demonstrations out")
     count = min(episodes, TOGETHER)
-    env = make_env(task, count, randomize=FixedDistribution(task.dynamics) if task.dynamics else False, seed=seed)
+    drawn = (UniformDistribution if randomize else FixedDistribution)(task.dynamics) if task.dynamics else False
+    env = make_env(task, count, randomize=drawn, seed=seed)
     experience = many(env, _Demonstrator(learner, scripted, task, seed))
     experience.start()
     ended: list[bool] = []

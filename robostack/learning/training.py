@@ -78,8 +78,9 @@ class TrainConfig:
     """Episodes without exploration that it learns from, run before each update, whose steps count among `steps`; 0: it
     learns from the episodes of training. For learners that take batches."""
     scripted_demonstrations: int = 0
-    """Episodes of the task's hand-written policy with the nominal dynamics that a learner with a replay for
-    demonstrations (rlpd, sac) is given before its first step; not counted among `steps`."""
+    """Episodes of the task's hand-written policy that a learner with a replay for demonstrations (rlpd, sac) is given
+    before its first step; not counted among `steps`. Their dynamics are those of evaluations: with `randomize` from
+    the whole range, whatever the distribution."""
     episode_s: float = 0.0
     """Time limit of an episode in training and its evaluations [s]; 0: the task's."""
     success_return: float | None = None
@@ -214,7 +215,7 @@ class _Run:
         if config.demonstrations is not None and not checkpoints(self.folder):
             _show(self.learner, config.demonstrations, self.task)
         if config.scripted_demonstrations and not checkpoints(self.folder):
-            demonstrate(self.learner, self.task, config.scripted_demonstrations, config.seed)
+            demonstrate(self.learner, self.task, config.scripted_demonstrations, config.seed, config.randomize)
         self._restore()
         self._writer = _tensorboard(self.folder)
 

@@ -1,4 +1,4 @@
-"""What a hand-written policy shows a learner before its first step: marked as shown, with the nominal dynamics."""
+"""What a hand-written policy shows a learner before its first step: marked as shown, with nominal or drawn dynamics."""
 
 from __future__ import annotations
 
@@ -53,6 +53,13 @@ def test_it_is_shown_nominal_dynamics_and_actions_of_the_script(monkeypatch: pyt
         differences.append(shown.action - task.scripted().act(shown.observation))  # type: ignore[union-attr]
     inside = np.abs(np.concatenate([shown.action for shown in learner.demos])) < 0.99
     assert 0.05 < np.concatenate(differences)[inside].std() < 0.15
+
+
+def test_dynamics_of_the_whole_range_can_be_shown() -> None:
+    task, learner = short_push(), Watching(17)
+    demonstrate(learner, task, 50, seed=0, randomize=True)  # type: ignore[arg-type]
+    shown = np.asarray(learner.demos[0].privileged)
+    assert shown.shape == (50, 17) and (shown.std(axis=0) > 0.4).all() and np.abs(shown).max() <= 1.0
 
 
 def test_a_run_is_shown_them_once_and_they_are_not_counted(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
