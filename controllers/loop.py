@@ -83,6 +83,11 @@ class LoopStatistics:
     realtime_refusal: str
     """Why not, where it was asked for."""
 
+_AHEAD = frozenset({SafetyReason.TRACKING_ERROR, SafetyReason.WORKSPACE, SafetyReason.POSITION})
+"""Limits in front of which set-points that integrate a velocity would run ever further ahead of the robot: pushed
+against an obstacle or a wall for a while, it would begin to come back only after they had. So each new velocity goes on
+from what is executed."""
+
 
 class _Hold:
     """Put into the mailbox to drop the reference."""
@@ -357,6 +362,8 @@ class ControlLoop:
             self._reference = None
             self._follow_executed(self.latest().state)
         elif reference is not None:
+            if getattr(reference, "mode", "") == "velocity" and _AHEAD.intersection(self.latest().reasons):
+                self._follow_executed(self.latest().state)
             self._reference = reference
             self.controller.set_reference(reference)
 

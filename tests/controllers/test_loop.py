@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -93,6 +94,33 @@ def test_after_a_hold_the_motion_goes_on_smoothly_from_where_it_is():
     positions = np.array([command.position for command in robot.commands])
     acceleration = np.diff(positions, n=2, axis=0) / PERIOD**2
     assert np.abs(acceleration).max() <= 8.0 * 1.002
+
+
+def test_a_velocity_held_against_an_obstacle_winds_nothing_up():
+    """Five seconds against it, then back: the force falls at once, and the robot leaves when the reach is used up."""
+
+    class Blocked(FakeRobot):
+        def read(self):
+            state = super().read()
+            self.position[0] = min(self.position[0], REST[0] + 0.1)
+            return replace(state, joint_position=self.position)
+
+    clock = VirtualClock(10.0)
+    loop = ControlLoop(Blocked(clock), JointTrackingController(SPEC), SafetyFilter(SPEC), clock)
+    loop.begin()
+
+    def pushed(speed, duration_s):
+        samples = []
+        for _ in range(round(duration_s / 0.04)):
+            loop.set_reference(JointReference("velocity", np.array([speed, 0.0, 0.0, 0.0, 0.0, 0.0]), 0.04))
+            samples += run(loop, round(0.04 / PERIOD))
+        return np.array([sample.executed.position[0] - REST[0] for sample in samples])
+
+    reach = loop.safety.config.tracking_error_max
+    assert pushed(0.5, 5.0).max() <= 0.1 + reach + 0.5**2 / (2.0 * 8.0)  # the way to brake
+    back = pushed(-0.5, 1.0)
+    assert back[round(0.2 / PERIOD)] < 0.1 + reach - 0.02
+    assert back[round((reach / 0.5 + 0.2) / PERIOD)] < 0.1
 
 
 def test_a_dropped_reference_may_rest_for_ever():
