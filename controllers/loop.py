@@ -83,6 +83,7 @@ class LoopStatistics:
     realtime_refusal: str
     """Why not, where it was asked for."""
 
+
 _AHEAD = frozenset({SafetyReason.TRACKING_ERROR, SafetyReason.WORKSPACE, SafetyReason.POSITION})
 """Limits in front of which set-points that integrate a velocity would run ever further ahead of the robot: pushed
 against an obstacle or a wall for a while, it would begin to come back only after they had. So each new velocity goes on

@@ -25,6 +25,8 @@ ORDER = (
     "transfer",
     "export",
     "launch",
+    "stop",
+    "reset",
     "virtual",
     "teleoperate",
     "record",
