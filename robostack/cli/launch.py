@@ -70,7 +70,9 @@ def main(arguments: list[str]) -> int:
     description = load_launch(name)
     options = parse_options(options_type(description), f"launch {name}", rest)
     values = given_values(description, options)
-    supervisor = Supervisor(description.describe(values), _print_line, options.ros)
+    items = description.describe(values)
+    check_policy(values)
+    supervisor = Supervisor(items, _print_line, options.ros)
     asked: list[int] = []
 
     def on_signal(number: int, _frame: object) -> None:
@@ -86,6 +88,23 @@ def main(arguments: list[str]) -> int:
     status = exit_status(statuses, supervisor.ended_by, bool(asked))
     _close(name, values, statuses, status, options.json)
     return status
+
+
+def check_policy(values: Mapping[str, str]) -> None:
+    """Refuse a policy that the policy node would refuse, before anything is started that could move.
+
+    Raises:
+        UnknownNameError: there is no such task.
+        ConfigError: the task has no scripted policy.
+        CheckpointError: the policy cannot be read.
+        ContractMismatchError: it was trained for another robot or task.
+    """
+    if not (values.get("policy") and values.get("task")):
+        return
+    from robostack.policies.opening import policy_for
+    from robostack.tasks.with_history import open_task
+
+    policy_for(values["policy"], open_task(values["task"]))
 
 
 def exit_status(statuses: Mapping[str, int], ended_by: str, asked: bool) -> int:

@@ -37,12 +37,12 @@ from robostack.nodes.lifecycle import ManagedNode
 from robostack.nodes.messages import diagnostics_message
 from robostack.nodes.parameters import configuration_from, refuse_unknown
 from robostack.nodes.person import Person, person_at
-from robostack.nodes.policy_choice import policy_for
 from robostack.nodes.policy_images import PolicyImages, SeeingPolicy, images_for
 from robostack.nodes.qos import qos
 from robostack.nodes.robot_link import RobotLink, open_link
 from robostack.nodes.run_node import run_node
 from robostack.nodes.same_robot import require_same_spec
+from robostack.policies.opening import policy_for
 from robostack.runner import ABORTS_MAX, EpisodeRecord, EpisodeRunner, Phase, Reference, RunnerConfig, append_result
 from robostack.tasks.task import Task
 from robostack.tasks.with_history import open_task

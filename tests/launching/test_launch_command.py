@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from hardware.errors import ConfigError, UnknownNameError
-from robostack.cli.launch import exit_status, given_values, main, options_type
+from hardware.errors import CheckpointError, ConfigError, UnknownNameError
+from robostack.cli import launch
+from robostack.cli.launch import check_policy, exit_status, given_values, main, options_type
 from robostack.cli.options import parse_options
 from robostack.launching.description import Argument, LaunchDescription
 from robostack.launching.finder import load_launch
@@ -52,6 +53,20 @@ def test_an_unknown_launch_file_and_a_missing_address_are_named():
         main(["--virtual"])
     assert main([]) == 2
     assert main(["--help"]) == 0
+
+
+def test_a_policy_that_cannot_run_is_found_before_anything_is_started(monkeypatch, tmp_path):
+    monkeypatch.setattr(launch, "Supervisor", lambda *_: pytest.fail("something would be started"))
+    for policy, error, words in (
+        (str(tmp_path / "none.onnx"), CheckpointError, "none.onnx"),
+        (str(tmp_path), CheckpointError, "robostack train|policy"),
+    ):
+        with pytest.raises(error, match=words):
+            main(["ur5e", "--virtual", "--policy", policy])
+    with pytest.raises(UnknownNameError, match="ur5e-reach"):
+        main(["ur5e", "--virtual", "--task", "ur5e-rech", "--policy", "scripted"])
+    check_policy({"task": "ur5e-reach", "policy": "scripted"})
+    check_policy({"task": "nothing such", "policy": ""})
 
 
 @pytest.mark.parametrize(
