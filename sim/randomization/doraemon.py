@@ -25,7 +25,6 @@ from sim.randomization.distribution import (
     DistributionEntry,
     Episodes,
     Samples,
-    columns,
     described,
     require_episodes,
     require_parameters,
@@ -33,6 +32,7 @@ from sim.randomization.distribution import (
 )
 from sim.randomization.entropy_step import Direction, EntropyStep, between
 from sim.randomization.success_estimate import Batch, MixtureEstimate, PlainEstimate
+from sim.randomization.unit_cube import UnitCube
 
 _EDGE = 1e-12
 """How near the ends of the unit interval a value may lie: the densities' logarithms stay finite."""
@@ -106,11 +106,7 @@ class DoraemonDistribution:
     def __init__(self, parameters: Sequence[DynamicsParameter], config: DoraemonConfig | None = None) -> None:
         self.parameters = require_parameters(parameters)
         self.config = config or DoraemonConfig()
-        self._low = np.array([parameter.low for parameter in self.parameters], dtype=np.float64)
-        self._width = np.array([parameter.high for parameter in self.parameters], dtype=np.float64) - self._low
-        self._free = self._width > 0.0
-        if not self._free.any():
-            raise ConfigError("DORAEMON needs at least one dynamics parameter with room between its bounds")
+        self._cube = UnitCube(self.parameters, "DORAEMON")
         self._shapes = self._first_shapes()
         self._highest_shape = float(self._shapes.max()) + self.config.shape_room
         self._started = False
@@ -123,22 +119,15 @@ class DoraemonDistribution:
 
     def sample(self, rng: np.random.Generator, count: int) -> Samples:
         """Draw `count` sets of parameters, each (count,)."""
-        drawn = np.tile(self._low, (count, 1))
-        z = rng.beta(self._shapes[:, 0], self._shapes[:, 1], (count, len(self._shapes)))
-        drawn[:, self._free] += self._width[self._free] * z
-        return {parameter.name: drawn[:, index] for index, parameter in enumerate(self.parameters)}
+        return self._cube.samples(rng.beta(self._shapes[:, 0], self._shapes[:, 1], (count, len(self._shapes))))
 
     def log_prob(self, values: Mapping[str, FloatArray]) -> FloatArray:
         """Logarithm of the joint density, (count,); minus infinity outside the bounds."""
-        offset = columns(self.parameters, values) - self._low
-        constant = (offset[..., ~self._free] == 0.0).all(axis=-1)
-        width = self._width[self._free]
-        density = beta.log_prob(offset[..., self._free] / width, self._shapes) - np.log(width).sum()
-        return np.where(constant, density, -np.inf)
+        return self._cube.log_prob(values, lambda points: beta.log_prob(points, self._shapes))
 
     def entropy(self) -> float:
         """Entropy [nat]; at most the sum of the logarithms of the widths, that of the uniform."""
-        return beta.entropy(self._shapes) + float(np.log(self._width[self._free]).sum())
+        return beta.entropy(self._shapes) + self._cube.log_volume
 
     def update(
         self, values: Mapping[str, FloatArray], returns: FloatArray, success: NDArray[np.bool_] | None = None
@@ -163,8 +152,7 @@ class DoraemonDistribution:
         """
         episodes = require_episodes(self.parameters, values, returns, success)
         succeeded = self._succeeded(episodes)
-        offset = episodes.matrix[:, self._free] - self._low[self._free]
-        z = np.clip(offset / self._width[self._free], _EDGE, 1.0 - _EDGE)
+        z = np.clip(self._cube.points(episodes.matrix), _EDGE, 1.0 - _EDGE)
         current = self._shapes
         batch = Batch(z, succeeded, current)
         # What a policy did before it first succeeded says nothing about what it can do now.
@@ -224,8 +212,7 @@ class DoraemonDistribution:
     def _first_shapes(self) -> FloatArray:
         shape = self.config.start_shape
         variance = 1.0 / (4.0 * (2.0 * shape + 1.0))
-        nominal = np.array([parameter.nominal for parameter in self.parameters])[self._free]
-        means = np.clip((nominal - self._low[self._free]) / self._width[self._free], _NEAREST_MEAN, 1.0 - _NEAREST_MEAN)
+        means = np.clip(self._cube.nominal, _NEAREST_MEAN, 1.0 - _NEAREST_MEAN)
         if self.config.start == "centre":
             means = np.full_like(means, 0.5)
         pairs = np.array([(shape, shape) if mean == 0.5 else beta.shapes_of(mean, variance) for mean in means])

@@ -24,13 +24,13 @@ from sim.dynamics import DynamicsParameter
 from sim.randomization.distribution import (
     DistributionEntry,
     Samples,
-    columns,
     described,
     require_episodes,
     require_parameters,
     require_state,
 )
 from sim.randomization.truncated_gaussian import TruncatedGaussian
+from sim.randomization.unit_cube import UnitCube
 
 _DEVIATIONS = (0.005, 2.0)
 """Smallest and largest deviation along any axis, as a share of the range: beyond, nothing is left or changes."""
@@ -78,39 +78,26 @@ class LsdrDistribution:
     def __init__(self, parameters: Sequence[DynamicsParameter], config: LsdrConfig | None = None) -> None:
         self.parameters = require_parameters(parameters)
         self.config = config or LsdrConfig()
-        self._low = np.array([parameter.low for parameter in self.parameters], dtype=np.float64)
-        self._width = np.array([parameter.high for parameter in self.parameters], dtype=np.float64) - self._low
-        self._free = self._width > 0.0
-        if not self._free.any():
-            raise ConfigError("LSDR needs at least one dynamics parameter with room between its bounds")
-        nominal = np.array([parameter.nominal for parameter in self.parameters], dtype=np.float64)
-        mean = (nominal - self._low)[self._free] / self._width[self._free]
+        self._cube = UnitCube(self.parameters, "LSDR")
+        mean = self._cube.nominal
         self._density = self._gaussian(mean, self.config.start_deviation**2 * np.eye(len(mean)))
 
     @property
     def mean(self) -> dict[str, float]:
         """Mean before cutting of every parameter that is not a constant, in its unit."""
-        names = [item.name for item, free in zip(self.parameters, self._free, strict=True) if free]
-        centre = self._low[self._free] + self._width[self._free] * self._density.mean
-        return dict(zip(names, centre.tolist(), strict=True))
+        return dict(zip(self._cube.names, self._cube.values(self._density.mean).tolist(), strict=True))
 
     def sample(self, rng: np.random.Generator, count: int) -> Samples:
         """Draw `count` sets of parameters, each (count,)."""
-        drawn = np.tile(self._low, (count, 1))
-        drawn[:, self._free] += self._width[self._free] * self._density.sample(rng, count)
-        return {parameter.name: drawn[:, index] for index, parameter in enumerate(self.parameters)}
+        return self._cube.samples(self._density.sample(rng, count))
 
     def log_prob(self, values: Mapping[str, FloatArray]) -> FloatArray:
         """Logarithm of the joint density, (count,); minus infinity outside the bounds."""
-        offset = columns(self.parameters, values) - self._low
-        constant = (offset[..., ~self._free] == 0.0).all(axis=-1)
-        width = self._width[self._free]
-        density = self._density.log_prob(offset[..., self._free] / width) - np.log(width).sum()
-        return np.where(constant, density, -np.inf)
+        return self._cube.log_prob(values, self._density.log_prob)
 
     def entropy(self) -> float:
         """Entropy [nat]; at most the sum of the logarithms of the widths, that of the uniform."""
-        return self._density.entropy() + float(np.log(self._width[self._free]).sum())
+        return self._density.entropy() + self._cube.log_volume
 
     def update(
         self, values: Mapping[str, FloatArray], returns: FloatArray, success: NDArray[np.bool_] | None = None
@@ -129,7 +116,7 @@ class LsdrDistribution:
             LimitViolationError: a value lies outside its bounds.
         """
         episodes = require_episodes(self.parameters, values, returns, success)
-        unit = (episodes.matrix - self._low)[:, self._free] / self._width[self._free]
+        unit = self._cube.points(episodes.matrix)
         density, weight = self._density, self.config.weight
         # Scores are moments of y, (unit - mean) = L y. Subtracting the mean return removes their expectation.
         y = np.linalg.solve(density.factor, (unit - density.mean).T).T

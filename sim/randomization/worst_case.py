@@ -22,13 +22,13 @@ from sim.dynamics import DynamicsParameter
 from sim.randomization.distribution import (
     DistributionEntry,
     Samples,
-    columns,
     described,
     require_episodes,
     require_parameters,
     require_state,
 )
 from sim.randomization.truncated_mixture import TruncatedMixture
+from sim.randomization.unit_cube import UnitCube
 
 
 @dataclass(frozen=True)
@@ -80,39 +80,26 @@ class WorstCaseDistribution:
     def __init__(self, parameters: Sequence[DynamicsParameter], config: WorstCaseConfig | None = None) -> None:
         self.parameters = require_parameters(parameters)
         self.config = config or WorstCaseConfig()
-        self._low = np.array([parameter.low for parameter in self.parameters], dtype=np.float64)
-        self._width = np.array([parameter.high for parameter in self.parameters], dtype=np.float64) - self._low
-        self._free = self._width > 0.0
-        if not self._free.any():
-            raise ConfigError("the worst case needs at least one dynamics parameter with room between its bounds")
-        nominal = np.array([parameter.nominal for parameter in self.parameters], dtype=np.float64)
-        self._cases = ((nominal - self._low)[self._free] / self._width[self._free])[None]
+        self._cube = UnitCube(self.parameters, "the worst case")
+        self._cases = self._cube.nominal[None]
         self._restart()
 
     @property
     def cases(self) -> Samples:
         """The cases by name, nominal first, then the oldest, each (count,)."""
-        matrix = np.tile(self._low, (len(self._cases), 1))
-        matrix[:, self._free] += self._width[self._free] * self._cases
-        return {parameter.name: matrix[:, index] for index, parameter in enumerate(self.parameters)}
+        return self._cube.samples(self._cases)
 
     def sample(self, rng: np.random.Generator, count: int) -> Samples:
         """Draw `count` sets of parameters, each (count,)."""
-        drawn = np.tile(self._low, (count, 1))
-        drawn[:, self._free] += self._width[self._free] * self._mixture().sample(rng, count)
-        return {parameter.name: drawn[:, index] for index, parameter in enumerate(self.parameters)}
+        return self._cube.samples(self._mixture().sample(rng, count))
 
     def log_prob(self, values: Mapping[str, FloatArray]) -> FloatArray:
         """Logarithm of the joint density, (count,); minus infinity outside the bounds."""
-        offset = columns(self.parameters, values) - self._low
-        constant = (offset[..., ~self._free] == 0.0).all(axis=-1)
-        width = self._width[self._free]
-        density = self._mixture().log_prob(offset[..., self._free] / width) - np.log(width).sum()
-        return np.where(constant, density, -np.inf)
+        return self._cube.log_prob(values, self._mixture().log_prob)
 
     def entropy(self) -> float:
         """Entropy [nat], as the mean over draws that are the same in every run."""
-        return self._mixture().entropy() + float(np.log(self._width[self._free]).sum())
+        return self._mixture().entropy() + self._cube.log_volume
 
     def update(
         self, values: Mapping[str, FloatArray], returns: FloatArray, success: NDArray[np.bool_] | None = None
@@ -133,7 +120,7 @@ class WorstCaseDistribution:
             LimitViolationError: a value lies outside its bounds.
         """
         episodes = require_episodes(self.parameters, values, returns, success)
-        z = np.clip((episodes.matrix - self._low)[:, self._free] / self._width[self._free], 0.0, 1.0)
+        z = np.clip(self._cube.points(episodes.matrix), 0.0, 1.0)
         log_weight = self._candidates().log_prob(z) - self._mixture().log_prob(z)
         # Below one percent of the largest ratio an episode belongs to a case rather than to the search.
         searched = np.flatnonzero(log_weight > log_weight.max() - np.log(100.0))
