@@ -98,7 +98,8 @@ class OperatorDisplay(Protocol):
                 operator), `safety` (one line from the driver: ok, what it limits, why it stopped), `stopped` (whether
                 it is stopped until a reset), `state_age_s` (age of the newest measurement, null: none yet), `rate_hz`
                 and `lateness_ms` (of the operator's commands), `phase` ("wait", "operate", "record", "reset", "done"),
-                `recording`, `episode` (from 0), `episodes` (wanted; 0: not recording), `episode_time_s`, and `message`.
+                `recording`, `episode` (from 0), `episodes` (wanted; 0: not recording), `episode_time_s`
+                (null: not told), and `message`.
         """
         ...
 

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from rclpy.node import Node
 
+from hardware.teleoperator import OperatorDisplay
 from robostack.nodes.stop_request import StopRequest
 from robostack.tasks.task import Task
 from robostack.teleoperation.device_operator import DeviceOperator, open_operator
+
+SHOWN_S = 0.2
+"""Time between two looks at how things are, for devices that show it [s]."""
 
 
 class Person:
@@ -22,7 +28,7 @@ class Person:
     def __init__(self, node: Node, operator: DeviceOperator | None = None) -> None:
         self.operator = operator
         self._request = StopRequest(node) if operator is not None else None
-        self._was_stopped = False
+        self._was_stopped, self._shown_s = False, float("-inf")
         self.entities: list[tuple[Any, Any]] = []
         """How to close each part."""
         if operator is not None and self._request is not None:
@@ -45,6 +51,18 @@ class Person:
         self._request.serve(now_s)
         self._was_stopped = self.stopped
 
+    def show(self, now_s: float, status: Callable[[], Mapping[str, object]]) -> None:
+        """Call often: shows the person how things are, now and then, where the device can.
+
+        Args:
+            now_s: monotonic time [s].
+            status: see `hardware.teleoperator.OperatorDisplay`; asked for only when it is shown.
+        """
+        device = None if self.operator is None else self.operator.device
+        if isinstance(device, OperatorDisplay) and now_s - self._shown_s >= SHOWN_S:
+            self._shown_s = now_s
+            device.show_status(status())
+
 
 def person_at(node: Node, name: str, task: Task) -> Person:
     """The person at the device called `name`; nobody for "".
@@ -54,4 +72,10 @@ def person_at(node: Node, name: str, task: Task) -> Person:
         DeviceError: it is not there.
         ConfigError: it cannot move what the task's actions move.
     """
-    return Person(node, open_operator(name, task) if name else None)
+    if not name:
+        return Person(node)
+    operator = open_operator(name, task)
+    if url := getattr(operator.device, "url", ""):
+        sys.stderr.write(f"open {url}\n")  # it holds a key, which ROS's log would publish
+        sys.stderr.flush()
+    return Person(node, operator)

@@ -14,12 +14,10 @@ from __future__ import annotations
 import json
 import sys
 import time
-import traceback
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Literal
 
 from builtin_interfaces.msg import Time
@@ -32,6 +30,7 @@ from hardware.errors import ContractMismatchError, NonFiniteError, ProtocolError
 from hardware.records import RobotState
 from robostack.files import write_text
 from robostack.nodes.clock_bridge import ClockBridge
+from robostack.nodes.guard import Guard
 from robostack.nodes.learning import LearnConfig, Session, open_session
 from robostack.nodes.lifecycle import ManagedNode
 from robostack.nodes.messages import diagnostics_message
@@ -269,7 +268,7 @@ class PolicyNode(ManagedNode):
             self._missed += int(max(0.0, late_s) / period_s)
         # The schedule is kept where possible and begun anew after a gap.
         self._next_s = self._next_s + period_s if late_s < period_s else now_s + period_s
-        with _Guard(self, runner):
+        with Guard(self, runner):
             self._step(runner, state, now_s)
 
     def _step(self, runner: EpisodeRunner, state: RobotState, now_s: float) -> None:
@@ -397,13 +396,33 @@ class PolicyNode(ManagedNode):
     def _attend(self, runner: EpisodeRunner, now_s: float) -> None:
         """Listen to the person; a stop interrupts whatever is going on, and nothing begins before RESET."""
         self._person.attend(now_s)
+        self._person.show(now_s, lambda: self._status(runner, now_s))
         if self._person.stopped and self._waiting_since_s is None:
             self._interrupt(runner, "the operator stopped the robot; press reset when it is safe", now_s)
             self._release()
 
+    def _status(self, runner: EpisodeRunner, now_s: float) -> dict[str, object]:
+        """How things are, for the person's device; see `hardware.teleoperator.OperatorDisplay`."""
+        captured_s = None if self._state is None else float(self._state.capture_time_s)
+        return {
+            "robot": runner.task.spec.name,
+            "enabled": False,  # it follows the policy
+            "safety": self._driver_text,
+            "stopped": self._driver_level == DiagnosticStatus.ERROR,
+            "state_age_s": None if captured_s is None else now_s - captured_s,
+            "rate_hz": 1.0 / runner.task.control_period_s,
+            "lateness_ms": 1e3 * self._lateness.percentile(0.99),
+            "phase": "wait" if self._waiting_since_s is not None else "operate",
+            "recording": self.config.judge == "person" and runner.phase is Phase.RUN,  # lets the person judge
+            "episode": runner.episode,
+            "episodes": self.config.episodes,
+            "episode_time_s": None,
+            "message": "press reset when it is safe" if self._person.stopped else "the policy acts; you may take over",
+        }
+
     def _interrupt(self, runner: EpisodeRunner, reason: str, now_s: float) -> None:
         self.get_logger().error(f"episode interrupted: {reason}")
-        with _Guard(self, runner):
+        with Guard(self, runner):
             if self._state is not None and now_s - float(self._state.capture_time_s) <= self.config.state_age_max_s:
                 runner.interrupt(reason, self._state, now_s)
             else:
@@ -469,26 +488,6 @@ class PolicyNode(ManagedNode):
         self.failure = reason
         self.get_logger().error(reason)
         self.finish(1)
-
-
-class _Guard:
-    """Whatever goes wrong inside ends the node in order, with the robot at rest; a defect also shows its traceback."""
-
-    def __init__(self, node: PolicyNode, runner: EpisodeRunner) -> None:
-        self._node, self._runner = node, runner
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> bool:
-        if not isinstance(error, Exception):
-            return False
-        if not isinstance(error, RobostackError | OSError):
-            self._node.get_logger().error("".join(traceback.format_exception(kind, error, trace)))
-        self._node.broken(error, self._runner)
-        return True
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

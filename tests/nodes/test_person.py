@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import Future
 
+import numpy as np
 import pytest
 
 from robostack.nodes.person import Person
@@ -74,6 +75,28 @@ def test_reset_goes_to_the_driver_once_and_ends_the_asking(person):
     operator.next = True  # and once more
     made.attend(5.1)
     assert len(stops) == 2
+
+
+class Screen:
+    def __init__(self) -> None:
+        self.shown: list[dict] = []
+
+    def show_frame(self, camera: str, jpeg: bytes, capture_time_s: float) -> None:
+        raise AssertionError("no camera")
+
+    def show_status(self, status) -> None:
+        self.shown.append(dict(status))
+
+
+def test_a_device_that_shows_something_is_told_how_things_are_a_few_times_per_second(person):
+    made, operator, *_ = person
+    operator.device = Screen()
+    for step in range(100):
+        made.show(0.01 * step, lambda step=step: {"step": step})
+    steps = [status["step"] for status in operator.device.shown]
+    assert steps[0] == 0 and len(steps) in (4, 5) and set(np.diff(steps)) <= {20, 21}
+    operator.device = object()
+    made.show(9.0, lambda: pytest.fail("nobody looks"))
 
 
 def test_nobody_stops_nothing():
