@@ -76,6 +76,7 @@ def test_launch_follows_references_and_ends_in_damping(observer, ros_environment
         assert status["height"] == pytest.approx(0.34, abs=0.04), (observer.status[-1:], status)
         assert not status["damped"]
         assert rate_hz == pytest.approx(100.0, rel=0.3)
+        observer.until(lambda: observer.imu)  # a topic of its own, which may be found later
         turn = observer.imu[-1].orientation
         assert 2.0 * (turn.x**2 + turn.y**2) < 0.02  # upright: 1 - cos of the tilt
         launch.send_signal(signal.SIGINT)
