@@ -116,15 +116,31 @@ class NonFiniteError(RobostackError):
     """A number that must be finite is not."""
 
 
+_LONGEST = 800
+"""Length from which on a difference is not written out."""
+
+
 class ContractMismatchError(RobostackError):
     """A policy, dataset or bag was made for another robot or task; shows the difference field by field."""
 
     def __init__(self, subject: str, differences: Sequence[tuple[str, object, object]]) -> None:
         self.differences = tuple(differences)
-        rows = "\n".join(
-            f"  {field}: trained with {trained!r}, offered {offered!r}" for field, trained, offered in differences
-        )
+        rows = "\n".join(f"  {field}: {_difference(trained, offered)}" for field, trained, offered in differences)
         super().__init__(f"{subject} does not fit; {len(self.differences)} field(s) differ:\n{rows}")
+
+
+def _difference(trained: object, offered: object) -> str:
+    """What differs; of long sequences their lengths and the first entries that are not the same."""
+    whole = f"trained with {trained!r}, offered {offered!r}"
+    if len(whole) <= _LONGEST or not (isinstance(trained, tuple | list) and isinstance(offered, tuple | list)):
+        return whole
+    shorter = min(len(trained), len(offered))
+    first = next((index for index in range(shorter) if trained[index] != offered[index]), shorter)
+    entries = [repr(side[first]) if first < len(side) else "nothing" for side in (trained, offered)]
+    return (
+        f"trained with {len(trained)} entries, offered {len(offered)}; "
+        f"at number {first + 1} trained with {entries[0]}, offered {entries[1]}"
+    )
 
 
 class CheckpointError(RobostackError):

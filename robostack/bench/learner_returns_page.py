@@ -97,6 +97,7 @@ def write(page: Path = PAGE, results: Path = RESULTS) -> None:
             label: curves(lines, course, maker) for maker, label in MAKERS.items()
         }
         for course in COURSES
+        if any(runs(lines, course, maker) for maker in MAKERS)
     }
     draw_curves(panels, page.parent / PICTURE, "return, mean of a tenth")
 

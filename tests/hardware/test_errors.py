@@ -84,3 +84,13 @@ def test_a_contract_mismatch_shows_every_difference_on_its_own_line():
         "  history: trained with 1, offered 4",
     ]
     assert error.differences == (("robot", "ur5e", "go2"), ("history", 1, 4))
+
+
+def test_of_long_sequences_a_contract_mismatch_shows_the_first_entries_that_differ():
+    terms = tuple(f"term {index} " + 50 * "x" for index in range(20))
+    other = (*terms[:3], "another", *terms[4:])
+    error = ContractMismatchError("policy x", [("observation", terms, other), ("action", terms, terms[:5])])
+    assert str(error).splitlines()[1:] == [
+        f"  observation: trained with 20 entries, offered 20; at number 4 trained with {terms[3]!r}, offered 'another'",
+        f"  action: trained with 20 entries, offered 5; at number 6 trained with {terms[5]!r}, offered nothing",
+    ]
