@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from robostack.cli.command import Command
+from robostack.cli.next_launch import print_next_launch
 from robostack.cli.options import parse_options
 from robostack.cli.output import console, print_json_line, print_next, print_table
 
@@ -62,7 +63,7 @@ def main(arguments: list[str]) -> int:
     if options.policy == "scripted":
         print_next(f"robostack train {task.name}")
     elif options.policy.endswith(".onnx"):
-        print_next(f"robostack launch {task.spec.name} --virtual --policy {options.policy}")
+        print_next_launch(task.spec.name, task.name, options.policy)
     else:
         print_next(f"robostack export {options.policy}")
     return 0

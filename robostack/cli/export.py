@@ -9,8 +9,9 @@ from typing import Annotated, Any
 import tyro
 
 from robostack.cli.command import Command
+from robostack.cli.next_launch import print_next_launch
 from robostack.cli.options import parse_options
-from robostack.cli.output import console, print_json_line, print_next
+from robostack.cli.output import console, print_json_line
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ def main(arguments: list[str]) -> int:
         )
     else:
         print(done.path)
-    print_next(f"robostack launch {contract.robot} --virtual --policy {done.path}")
+    print_next_launch(contract.robot, contract.task, done.path, f"robostack evaluate {done.path}")
     return 0
 
 

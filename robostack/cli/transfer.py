@@ -11,8 +11,9 @@ import tyro
 
 from robostack.cli.command import Command
 from robostack.cli.evaluate import open_evaluated
+from robostack.cli.next_launch import print_next_launch
 from robostack.cli.options import parse_options
-from robostack.cli.output import console, print_json_line, print_next, print_table
+from robostack.cli.output import console, print_json_line, print_table
 
 if TYPE_CHECKING:
     from robostack.sensitivity import Sensitivity
@@ -77,7 +78,7 @@ def main(arguments: list[str]) -> int:
         print_json_line(result)
     else:
         _print(worlds, found, plot)
-    print_next(f"robostack launch {task.spec.name} --virtual --policy {options.policy}")
+    print_next_launch(task.spec.name, task.name, options.policy)
     return 0
 
 
