@@ -1,4 +1,4 @@
-"""What is named as the next command for a policy: only what can be launched, with the task where it is not the usual."""
+"""The next command for a policy: only what can be launched, with the task where it is not the usual one."""
 
 from __future__ import annotations
 
