@@ -11,6 +11,7 @@ import threading
 import time
 
 import numpy as np
+from toy_contract import toy_contract
 
 from robostack.contract import Contract
 from robostack.learning.learner import Transition
@@ -19,29 +20,13 @@ from robostack.remote.learner_end import Identity, LearnerEnd
 from robostack.remote.learner_port import LearnerPort
 from robostack.remote.ledger import Ledger
 from robostack.remote.weights import packed
-from robostack.tasks.task import Term
 
 LIMIT_S = 60.0
 """Longest wait for what must happen; generous, because the machine may stand still."""
 
 
 def contract(**changes) -> Contract:
-    made = Contract(
-        task="toy",
-        robot="toy",
-        joint_names=("j",),
-        default_position=(0.0,),
-        stiffness=(1.0,),
-        damping=(1.0,),
-        base_frame="base",
-        tool_frame=None,
-        control_period_s=0.04,
-        control_rate_hz=500.0,
-        observation=(Term("o", ("o0", "o1", "o2"), "1", "", -9.0, 9.0),),
-        action=(Term("a", ("a0", "a1"), "1", "", -1.0, 3.0),),
-        history=1,
-    )
-    return dataclasses.replace(made, **changes)
+    return dataclasses.replace(toy_contract(3), **changes)
 
 
 def transition(number: float, source: str = "real", ended: bool = False) -> Transition:
