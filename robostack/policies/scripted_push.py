@@ -27,14 +27,19 @@ STRAIGHT_M = 0.02
 """Distance from that line at which pushing has fallen to a third [m]."""
 CLEAR_M = 0.015
 """Gap to the box at which it moves sideways freely [m]."""
-CLOSE_M = 0.008
-"""Distance of the box from the goal at which pushing ends [m]."""
+CLOSE_M = 0.018
+"""Distance of the box from the goal at which pushing ends [m]: nearer, the direction to the goal turns with every
+millimetre of error, and a tool that follows it sweeps the box away."""
+RETREAT_M = 0.03
+"""Gap to the box to which the tool then backs off [m]."""
 VELOCITY_GAIN = 12.0
 """Acceleration per speed error [1/s]."""
 
 
 class ScriptedPush(ScriptedPolicy):
     """Tool velocity by geometry, joint speeds by damped least squares, accelerations by their error; no memory.
+
+    Once the box is there, the tool backs off straight away from it.
 
     Args:
         task: the push task.
@@ -70,13 +75,16 @@ class ScriptedPush(ScriptedPolicy):
         along = way / xp.maximum(left, 1e-3 * xp.ones_like(left))
         across = xp.stack([-along[..., 1], along[..., 0]], axis=-1)
         from_box = tool[..., :2] - box
+        distance = xp.linalg.vector_norm(from_box, axis=-1, keepdims=True)
+        away = from_box / xp.maximum(distance, 1e-3 * xp.ones_like(distance))
         aside = xp.sum(from_box * across, axis=-1, keepdims=True)
         gap = -BEHIND_M - xp.sum(from_box * along, axis=-1, keepdims=True)
         # Push while straight behind the box; else back off, and only then move sideways, so as not to drag it along.
         straight = xp.exp(-((aside / STRAIGHT_M) ** 2))
-        push = GAIN * xp.where(left > CLOSE_M, left + gap, xp.zeros_like(left))
-        forward = straight * push + (1.0 - straight) * GAIN * (gap - CLEAR_M)
+        forward = straight * GAIN * (left + gap) + (1.0 - straight) * GAIN * (gap - CLEAR_M)
         free = xp.clip(gap / CLEAR_M, 0.2, 1.0)
         plane = xp.clip(forward, -SPEED_M_S, SPEED_M_S) * along
         plane = plane + xp.clip(-SIDE_GAIN * free * aside, -SPEED_M_S, SPEED_M_S) * across
+        retreat = xp.clip(GAIN * (BEHIND_M + RETREAT_M - distance), 0.0, SPEED_M_S) * away
+        plane = xp.where(left > CLOSE_M, plane, retreat)
         return xp.concat([plane, GAIN * (HEIGHT_M - tool[..., 2:])], axis=-1)
