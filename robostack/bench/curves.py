@@ -25,9 +25,8 @@ def draw_curves(panels: Mapping[str, Mapping[str, Curves]], path: Path, y_label:
     matplotlib.use("agg")
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(
-        1, len(panels), figsize=(3.0 * len(panels), 3.0), layout="constrained", squeeze=False
-    )
+    size = (max(5.0, 3.0 * len(panels)), 3.0)
+    figure, axes = pyplot.subplots(1, len(panels), figsize=size, layout="constrained", squeeze=False)
     for panel, (title, ways) in zip(axes[0], panels.items(), strict=True):
         for number, (label, (steps, seeds)) in enumerate(ways.items()):
             thousands = np.asarray(steps, dtype=float) / 1000.0

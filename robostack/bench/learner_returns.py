@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import json
+import os
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -72,6 +73,7 @@ Learned = tuple[Callable[[Any], Any], list[tuple[int, float]]]
 
 def learn(course: Course, seed: int, maker: str) -> dict[str, Any]:
     """Learn once with `maker` ("robostack" or "sb3"); returns the line for the results."""
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch is loaded, which opening a learner does
     from robostack.learning.gymnasium_training import evaluate_gymnasium
 
     begun_s = time.process_time()

@@ -1,8 +1,9 @@
 """Writes what `bench transfer` has found into `docs/results/transfer.md`: `python -m robostack.bench.transfer_tables`.
 
 The page has a pair of comments `<!-- results: KEY -->` and `<!-- end -->` for each task, and `<!-- worlds: KEY -->` for
-what `robostack transfer` left in folders below `runs/transfer/KEY`; what is between them is replaced, the rest is kept.
-The learning curves go beside it, as `transfer_curves.png`.
+what `robostack transfer` left in folders below `runs/transfer/KEY`; what is between them is replaced where there is
+anything new, the rest is kept. Beside the page, the folder `transfer` keeps the results themselves (`KEY.jsonl`), so
+that a table outlives the run folders, and `transfer_curves_KEY.png` shows the learning curves.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ from robostack.files import write_text
 from robostack.statistics import wilson_interval
 
 PAGE = Path("docs/results/transfer.md")
-PICTURE = "transfer_curves.png"
+KEPT = "transfer"
+"""Folder beside the page that keeps the results."""
 NAMES: Mapping[str, str] = {
     "none": "none: nominal dynamics",
     "uniform": "uniform on the whole range",
@@ -77,12 +79,21 @@ def _rate(group: list[Mapping[str, Any]], which: str) -> str:
     return f"{100.0 * mean:.1f} ({100.0 * low:.0f} to {100.0 * high:.0f})"
 
 
-def section(key: str, folder: Path = RESULTS) -> str:
-    """The table of a task and what belongs to it."""
-    course = course_of(key)
-    lines = belonging(finished(folder / key / "results.jsonl"), course)
+def picture(key: str) -> str:
+    """Name of the picture of a task's learning curves."""
+    return f"transfer_curves_{key}.png"
+
+
+def results(key: str, folder: Path, kept: Path) -> list[Mapping[str, Any]]:
+    """The results of a task's course: those that the page keeps, and newer ones."""
+    return belonging([*finished(kept / f"{key}.jsonl"), *finished(folder / key / "results.jsonl")], course_of(key))
+
+
+def section(key: str, folder: Path, kept: Path) -> str:
+    """The table of a task and what belongs to it; empty where no run has finished."""
+    course, lines = course_of(key), results(key, folder, kept)
     if not lines:
-        return f"No run has finished yet: `robostack bench transfer --task {key}`."
+        return ""
     count, seeds = len(lines), len({line["seed"] for line in lines})
     wanted = len(METHODS) * len(course.seeds)
     hours = sum(line["cpu_s"] for line in lines) / 3600.0
@@ -90,14 +101,22 @@ def section(key: str, folder: Path = RESULTS) -> str:
         f"{count} of {wanted} runs, {seeds} seed(s); {course.steps:,} steps per run, an update of the distribution "
         f"every {course.block:,}; {course.final_episodes} episodes per policy; {hours:.1f} CPU-hours together."
     )
-    return f"{said}\n\n{table(lines)}"
+    shown = f"![Success on the whole range while training, without exploration]({picture(key)})"
+    return f"{said}\n\n{table(lines)}\n\n{shown}"
 
 
-def worlds(key: str, folder: Path = RESULTS) -> str:
-    """One row for each policy that `robostack transfer` judged, one column for each world."""
-    found = [json.loads(path.read_text()) for path in sorted((folder / key).glob("**/result.json"))]
+def judged_worlds(key: str, folder: Path, kept: Path) -> list[Mapping[str, Any]]:
+    """What `robostack transfer` said of a task's policies: what the page keeps, and newer ones of each policy."""
+    new = [json.loads(path.read_text()) for path in sorted((folder / key).glob("**/result.json"))]
+    lines = [*finished(kept / f"{key}_worlds.jsonl"), *new]
+    return list({line["policy"]: line for line in lines}.values())
+
+
+def worlds(key: str, folder: Path, kept: Path) -> str:
+    """One row for each policy that `robostack transfer` judged, one column for each world; empty where none was."""
+    found = judged_worlds(key, folder, kept)
     if not found:
-        return f"Not measured yet: `robostack transfer ... --output-dir {folder / key}/NAME`."
+        return ""
     names = [name for name in found[0]["worlds"] if any("success" in one["worlds"].get(name, {}) for one in found)]
     rows = [f"| policy | {' | '.join(names)} |", f"|---{'|---' * len(names)}|"]
     for one in found:
@@ -120,15 +139,25 @@ def _world(judged: Mapping[str, Any]) -> str:
     return f"{share} of {judged['episodes']}"
 
 
-def fill(page: str, folder: Path = RESULTS) -> str:
-    """The page with its tables made anew.
+def fill(page: str, folder: Path, kept: Path) -> str:
+    """The page with its tables made anew; a table of which nothing is known stays as it is.
+
+    Args:
+        page: its text.
+        folder: where `bench transfer` and `robostack transfer` leave results.
+        kept: where earlier ones are kept.
 
     Raises:
         ConfigError: it has no place for a table.
     """
-    pattern = re.compile(r"(<!-- (results|worlds): (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
-    write = {"results": section, "worlds": worlds}
-    filled, count = pattern.subn(lambda found: f"{found[1]}{write[found[2]](found[3], folder)}\n{found[4]}", page)
+    pattern = re.compile(r"(<!-- (results|worlds): (\S+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
+    make = {"results": section, "worlds": worlds}
+
+    def made(found: re.Match[str]) -> str:
+        text = make[found[2]](found[3], folder, kept)
+        return f"{found[1]}{text}\n{found[5]}" if text else found[0]
+
+    filled, count = pattern.subn(made, page)
     if not count:
         raise ConfigError("the page has no place for results: <!-- results: swingup --> and <!-- end -->")
     return filled
@@ -136,26 +165,36 @@ def fill(page: str, folder: Path = RESULTS) -> str:
 
 def curves(lines: Iterable[Mapping[str, Any]], course: Course) -> Curves:
     """Steps, and success on the whole range there of each seed [%]; LSDR's own steps lie between."""
-    steps = np.arange(course.block, course.steps + 1, course.block)
+    every = course.evaluate_every or course.block
+    steps = np.arange(every, course.steps + 1, every)
     known = [np.array([[point[0], 100.0 * point[1]] for point in line["curve"]]) for line in lines]
     return steps, [np.interp(steps, points[:, 0], points[:, 1]).tolist() for points in known]
 
 
-def draw(path: Path, folder: Path = RESULTS) -> None:
-    """One panel per task that has results: success while training."""
-    panels = {}
-    for key, course in COURSES.items():
-        groups = by_method(belonging(finished(folder / key / "results.jsonl"), course))
-        if groups:
-            panels[course.task] = {NAMES[method]: curves(group, course) for method, group in groups.items()}
-    if panels:
-        draw_curves(panels, path, "success on the whole range [%]")
+def draw(path: Path, key: str, lines: Iterable[Mapping[str, Any]]) -> None:
+    """Success while training on one task."""
+    course = course_of(key)
+    groups = {NAMES[method]: curves(group, course) for method, group in by_method(lines).items()}
+    draw_curves({course.task: groups}, path, "success on the whole range [%]")
+
+
+def keep(key: str, folder: Path, kept: Path) -> None:
+    """Keep the results of a task in `kept`, one per line."""
+    known = {key: results(key, folder, kept), f"{key}_worlds": judged_worlds(key, folder, kept)}
+    for name, lines in known.items():
+        if lines:
+            kept.mkdir(parents=True, exist_ok=True)
+            write_text(kept / f"{name}.jsonl", "".join(f"{json.dumps(line)}\n" for line in lines))
 
 
 def write(page: Path = PAGE, folder: Path = RESULTS) -> None:
-    """Fill the page, and draw the picture beside it."""
-    write_text(page, fill(page.read_text(encoding="utf-8"), folder))
-    draw(page.parent / PICTURE, folder)
+    """Fill the page, keep the results, and draw the pictures beside it."""
+    kept = page.parent / KEPT
+    write_text(page, fill(page.read_text(encoding="utf-8"), folder, kept))
+    for key in COURSES:
+        keep(key, folder, kept)
+        if lines := results(key, folder, kept):
+            draw(page.parent / picture(key), key, lines)
 
 
 if __name__ == "__main__":

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 
-# Matrix-vector products of this size lose by more BLAS threads; numpy reads this when it is first imported.
+# Products of this size lose by more threads, most of all beside other work; numpy and torch read this when imported.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import ast
 import dataclasses

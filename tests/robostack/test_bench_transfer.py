@@ -15,7 +15,7 @@ from robostack.bench import transfer
 from robostack.bench.bench import BENCHES
 from robostack.bench.transfer import TransferBenchOptions, complete, figures_of, interval, met
 from robostack.bench.transfer_courses import COURSES, METHODS, Course, course_of, identity, run_name
-from robostack.bench.transfer_tables import belonging, curves, draw, fill, table, write
+from robostack.bench.transfer_tables import belonging, curves, fill, table, write
 from robostack.cli.bench import _parsed
 from robostack.statistics import wilson_interval
 from robostack.tasks.task import TASKS
@@ -64,7 +64,13 @@ def test_runs_are_resumed_within_and_between(tmp_path: Path, monkeypatch: pytest
 
     small = {"hidden": [8], "batch_size": 8, "learning_starts": 1_900, "updates_per_step": 0.05}
     course = dataclasses.replace(
-        course_of("swingup"), steps=2_000, block=1_000, settings=small, evaluate_episodes=2, final_episodes=2
+        course_of("swingup"),
+        steps=2_000,
+        block=1_000,
+        settings=small,
+        evaluate_every=0,
+        evaluate_episodes=2,
+        final_episodes=2,
     )
     train = training.train
 
@@ -100,15 +106,16 @@ def test_intervals_over_seeds_and_of_one_policy():
 
 
 def test_figures_and_who_comes_first():
-    lines = [line(method, 0, 50, 60, entropy=None if method == "none" else -0.5) for method in METHODS]
+    lines = [line(method, 0, 56, 60, entropy=None if method == "none" else -0.5) for method in METHODS]
     figures = figures_of(lines)
     for method in METHODS:
-        assert figures[f"{method}_final_success"] == 0.5 and figures[f"{method}_best_success"] == 0.6
+        assert figures[f"{method}_final_success"] == 0.56 and figures[f"{method}_best_success"] == 0.6
         assert figures[f"{method}_steps_per_cpu_s"] == course_of("swingup").steps / 100.0
         assert 0.0 < figures[f"{method}_best_success_ci95"] < 0.1
     assert "none_final_entropy" not in figures and figures["lsdr_final_entropy"] == -0.5
     assert met(figures) and not met({**figures, "autodr_best_success": 0.61})
     assert not met({key: value for key, value in figures.items() if not key.startswith("lsdr")})
+    assert not met({**figures, "doraemon_final_success": 0.54}), "its last policy has lost too much"
 
 
 def test_tables_take_the_newest_of_each_run_of_these_settings():
@@ -125,13 +132,14 @@ def test_a_page_keeps_what_is_not_a_table(tmp_path: Path):
     (tmp_path / "swingup").mkdir()
     (tmp_path / "swingup" / "results.jsonl").write_text(json.dumps(line("uniform", 1, 80, 90)) + "\n")
     page = "# Title\n<!-- results: swingup -->\nold\n<!-- end -->\nwords\n"
-    filled = fill(page, tmp_path)
+    kept = tmp_path / "kept"
+    filled = fill(page, tmp_path, kept)
     assert filled.startswith("# Title\n<!-- results: swingup -->\n1 of 15 runs, 1 seed(s);") and "old" not in filled
     assert filled.endswith("<!-- end -->\nwords\n") and "| uniform on the whole range | 90.0" in filled
-    assert fill(filled, tmp_path) == filled
-    assert "No run has finished yet" in fill(page, tmp_path / "none")
+    assert fill(filled, tmp_path, kept) == filled
+    assert fill(page, tmp_path / "none", kept) == page, "nothing is known: the old table stays"
     with pytest.raises(ConfigError, match="no place"):
-        fill("words", tmp_path)
+        fill("words", tmp_path, kept)
 
 
 def test_worlds_of_every_policy_that_was_judged_in_them(tmp_path: Path):
@@ -141,26 +149,41 @@ def test_worlds_of_every_policy_that_was_judged_in_them(tmp_path: Path):
         results = {"uniform": found, "pybullet, uniform": {"why_not": "no"} if policy == "scripted" else found}
         text = json.dumps({"policy": policy, "worlds": results})
         (tmp_path / "panda-push" / name / "result.json").write_text(text)
-    rows = fill("<!-- worlds: panda-push -->\n<!-- end -->", tmp_path).splitlines()
+    page = tmp_path / "page.md"
+    page.write_text("<!-- worlds: panda-push -->\n<!-- end -->")
+    write(page, tmp_path)
+    rows = page.read_text().splitlines()
     assert rows[1] == "| policy | uniform | pybullet, uniform |"
     assert rows[3] == "| DORAEMON | 64.7 % (59 to 70) of 300 | 64.7 % (59 to 70) of 300 |"
     assert rows[4] == "| hand-written | 64.7 % (59 to 70) of 300 | not run |"
+    again = {"policy": "scripted", "worlds": {"uniform": {**found, "success": 0.5}}}
+    (tmp_path / "new" / "panda-push" / "c").mkdir(parents=True)
+    (tmp_path / "new" / "panda-push" / "c" / "result.json").write_text(json.dumps(again))
+    write(page, tmp_path / "new")
+    later = page.read_text().splitlines()
+    assert later[3] == rows[3], "kept, though its folder is gone"
+    assert later[4].startswith("| hand-written | 50.0 % (59 to 70) of 300 |"), "the newest of each policy"
 
 
 def test_curves_of_what_has_finished_are_drawn_beside_the_page(tmp_path: Path):
     course = course_of("swingup")
-    late = [[step + 3, step / course.steps, None, 0.0] for step in range(20_000, 400_001, 20_000)]
+    every = course.evaluate_every
+    late = [[step + 3, step / course.steps, None, 0.0] for step in range(every, course.steps + 1, every)]
     steps, seeds = curves([line("lsdr", 0, 1, 1, curve=late)], course)
-    assert steps[0] == 20_000 and steps[-1] == 400_000
-    np.testing.assert_allclose(seeds[0], 100.0 * (steps - 3.0).clip(20_000) / course.steps, atol=1e-9)
-    draw(tmp_path / "none.png", tmp_path)
-    assert not (tmp_path / "none.png").exists()
+    assert steps[0] == every and steps[-1] == course.steps
+    np.testing.assert_allclose(seeds[0], 100.0 * (steps - 3.0).clip(every) / course.steps, atol=1e-9)
     (tmp_path / "swingup").mkdir()
-    (tmp_path / "swingup" / "results.jsonl").write_text(json.dumps(line("lsdr", 0, 1, 1, curve=late)) + "\n")
+    results = tmp_path / "swingup" / "results.jsonl"
+    results.write_text(json.dumps(line("lsdr", 0, 1, 1, curve=late)) + "\n")
     (tmp_path / "page.md").write_text("<!-- results: swingup -->\n<!-- end -->\n")
     write(tmp_path / "page.md", tmp_path)
-    assert "| LSDR | 1.0" in (tmp_path / "page.md").read_text()
-    assert (tmp_path / "transfer_curves.png").read_bytes().startswith(b"\x89PNG")
+    filled = (tmp_path / "page.md").read_text()
+    assert "| LSDR | 1.0" in filled and "](transfer_curves_swingup.png)" in filled
+    assert (tmp_path / "transfer_curves_swingup.png").read_bytes().startswith(b"\x89PNG")
+    assert not (tmp_path / "transfer_curves_hopper.png").exists()
+    results.unlink()
+    write(tmp_path / "page.md", tmp_path)
+    assert (tmp_path / "page.md").read_text() == filled, "made again from what the page keeps"
 
 
 def test_its_options_stand_beside_those_of_every_benchmark():
