@@ -10,6 +10,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import ast
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -22,6 +23,9 @@ from robostack.cli.output import console, print_json_line, print_next
 
 if TYPE_CHECKING:
     from robostack.learning.training import Progress
+
+WAITING = 0.0
+"""The phase of a DORAEMON update that waits for success (`sim.randomization.doraemon`)."""
 
 
 @dataclass(frozen=True)
@@ -111,6 +115,8 @@ def main(arguments: list[str]) -> int:
 
         checkpoint = train(config, resume=options.resume, on_progress=show)
     console().print(f"checkpoint: {checkpoint}", markup=False, soft_wrap=True)
+    if last and (note := waiting_note(last[0].metrics)):
+        console().print(f"note: {note}", markup=False, soft_wrap=True)
     if options.json:
         report: dict[str, Any] = dataclasses.asdict(last[0]) if last else {}
         print_json_line({**report, "run": str(folder), "checkpoint": str(checkpoint)})
@@ -118,6 +124,22 @@ def main(arguments: list[str]) -> int:
         print(folder)
     print_next(f"robostack evaluate {folder}")
     return 0
+
+
+def waiting_note(metrics: Mapping[str, float]) -> str:
+    """What to tell of a DORAEMON that never began to widen; empty where it did, or another distribution learned.
+
+    Args:
+        metrics: of the last report.
+    """
+    if metrics.get("dynamics_phase") != WAITING:
+        return ""
+    share = 100.0 * metrics["dynamics_success_rate"]
+    return (
+        f"the dynamics are still drawn from near the nominal ones. DORAEMON waits until its success_rate is "
+        f"reached; {share:.0f} % of the last training episodes succeeded, exploration included. Train longer, lower it "
+        f"(--distribution-set success_rate=0.3), or show it episodes without exploration (--distribution-episodes 50)."
+    )
 
 
 def settings(pairs: tuple[str, ...]) -> dict[str, Any]:
