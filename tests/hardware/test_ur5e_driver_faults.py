@@ -93,7 +93,10 @@ def test_connects_reads_and_follows(make):
 
     robot.send(position(0.01))
     robot.send(position(0.02))
-    read_until(robot, lambda _: peer.state["output_int_register_25"] == 1)
+    read_until(
+        robot,
+        lambda _: [mode for mode, *_ in peer.received[-2:]] == [1, 1] and robot.last_round_trip_s is not None,
+    )
     (mode_1, count_1, *_), (mode_2, count_2, *target) = peer.received[-2:]
     assert (mode_1, mode_2) == (1, 1) and count_2 == count_1 + 1
     np.testing.assert_allclose(target, np.array(HOME) + 0.02)
