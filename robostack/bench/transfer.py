@@ -22,7 +22,7 @@ from scipy import stats
 
 from robostack.bench.avg_learning import finished
 from robostack.bench.bench import BenchEntry, Measured
-from robostack.bench.transfer_courses import DISTRIBUTIONS, HISTORY, METHODS, Course, course_of, identity, run_name
+from robostack.bench.transfer_courses import DISTRIBUTIONS, METHODS, Course, course_of, identity, run_name
 from robostack.checkpoint import latest_checkpoint
 from robostack.evaluation import EvaluationResult, evaluate_many
 from robostack.files import append_line
@@ -77,7 +77,7 @@ def learn(course: Course, method: str, seed: int, folder: Path) -> dict[str, Any
         scripted_demonstrations=course.demonstrations,
         episode_s=course.episode_s,
         success_return=course.success_return,
-        history=HISTORY,
+        history=course.history,
         simulations=course.simulations,
         checkpoint_every=course.block,
         keep=1,
@@ -108,7 +108,7 @@ def learn(course: Course, method: str, seed: int, folder: Path) -> dict[str, Any
 
 def judge(course: Course, folder: Path) -> EvaluationResult:
     """A saved policy on the whole range of the dynamics, in episodes that no choice was made by."""
-    task = open_task(course.task, HISTORY)
+    task = open_task(course.task, course.history)
     task.episode_s = course.episode_s or task.episode_s
     env = make_env(task, min(course.final_episodes, 100), seed=FINAL_SEED)
     result = evaluate_many(env, load_policy(folder).act, course.final_episodes)

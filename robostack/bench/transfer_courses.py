@@ -50,6 +50,8 @@ class Course:
     not counted among `steps`."""
     simulations: int = 5
     """Simulations stepped together."""
+    history: int = HISTORY
+    """Observations that the actor sees, with the actions between them."""
     evaluate_every: int = 0
     """Steps between evaluations on the whole range, which choose the best policy and do not count among `steps`; 0:
     after each update."""
@@ -168,6 +170,9 @@ def course_of(key: str, published: bool = False) -> Course:
         settings={**_COMMON, **_rates(rate), "critic_activation": "tanh"},
         distributions=distributions,
         lsdr_episodes=100,
+        learner="sac",
+        simulations=5,
+        history=HISTORY,
         success_return=None,
         demonstrations=0,
         published=True,
