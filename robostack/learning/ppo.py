@@ -8,7 +8,6 @@ bounds. An episode that a time limit cuts is continued by the value of its last 
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from robostack.learning.avg import action_bounds
 from robostack.learning.flat_adam import FlatAdam, flatten
 from robostack.learning.learner import LearnerEntry, Transition
 from robostack.learning.normalization import RunningNormalizer
+from robostack.learning.tanh_network import TANH_POLICY, layer_arrays, tanh_network
 from robostack.learning.torch_backend import Tensor, open_device, restore, to_arrays, torch
 
 LEARNER = LearnerEntry(
@@ -150,8 +150,8 @@ class Ppo:
         if not np.all(np.isfinite(self.high - self.low)):
             raise ConfigError(f"task '{contract.task}' has actions without bounds; give each action term low and high")
         self.center, self.half = (self.low + self.high) / 2.0, (self.high - self.low) / 2.0
-        self.policy = _network((observations, *config.hidden, actions), self.rng, 0.01).to(self.device)
-        self.value = _network((observations + config.privileged, *config.hidden, 1), self.rng, 1.0).to(self.device)
+        self.policy = tanh_network((observations, *config.hidden, actions), self.rng, 0.01).to(self.device)
+        self.value = tanh_network((observations + config.privileged, *config.hidden, 1), self.rng, 1.0).to(self.device)
         start = torch.full((actions,), math.log(config.initial_deviation), device=self.device)
         self.log_deviation = torch.nn.Parameter(start)
         self.parameters, self.gradient = flatten(
@@ -325,8 +325,7 @@ class Ppo:
 
     def save(self, folder: Path) -> None:
         """Write a checkpoint: the policy, and all that an exact resume needs. Not between `act` and `observe`."""
-        network = {"leak": 0.0, "normalize": False, "epsilon": 1e-8, "activation": "tanh", "squash": False}
-        config = {"kind": "mlp", "network": network, "learner": "ppo", **dataclasses.asdict(self.config)}
+        config = {"kind": "mlp", "network": dict(TANH_POLICY), "learner": "ppo", **dataclasses.asdict(self.config)}
         scalars = {
             "steps": self.steps,
             "filled": self.filled,
@@ -386,27 +385,7 @@ class Ppo:
             "action_low": self.low,
             "action_high": self.high,
         }
-        for index in range(len(self.config.hidden) + 1):
-            layer: Any = self.policy[2 * index]
-            arrays[f"layer{index}.weight"] = layer.weight.detach().cpu().numpy().copy()
-            arrays[f"layer{index}.bias"] = layer.bias.detach().cpu().numpy().copy()
-        return arrays
-
-
-def _network(sizes: Sequence[int], rng: np.random.Generator, head_gain: float) -> torch.nn.Sequential:
-    """Linear layers with tanh between; orthogonal weights of gain sqrt(2), of the last `head_gain`; biases zero."""
-    layers: list[torch.nn.Module] = []
-    pairs = list(itertools.pairwise(sizes))
-    for index, (fan_in, fan_out) in enumerate(pairs):
-        layer = torch.nn.Linear(fan_in, fan_out)
-        q, r = np.linalg.qr(rng.standard_normal((max(fan_in, fan_out), min(fan_in, fan_out))))
-        q *= np.sign(np.diag(r))
-        gain = head_gain if index == len(pairs) - 1 else math.sqrt(2.0)
-        with torch.no_grad():
-            layer.weight.copy_(torch.from_numpy(gain * (q if fan_out >= fan_in else q.T)))
-            layer.bias.zero_()
-        layers += [layer, torch.nn.Tanh()]
-    return torch.nn.Sequential(*layers[:-1])
+        return arrays | layer_arrays(self.policy)
 
 
 def _with_prefix(stored: Mapping[str, Any], prefix: str) -> dict[str, Any]:

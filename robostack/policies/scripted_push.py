@@ -1,9 +1,9 @@
-"""A hand-written policy that pushes a box by one of its faces, and steers it by where it touches that face; a yardstick.
+"""A hand-written policy that pushes a box by a face, and steers it by where it touches that face; a yardstick.
 
 With little friction a box goes where the normal of the pushed face points, whichever way the tool moves. Pushed at the
-speed v, at an offset s from its centre of friction, it turns by about v s / (c^2 + s^2), the side that is pushed going
-ahead, with c of 0.38 sides for a square (Lynch, Maekawa and Tanie, "Manipulation and Active Sensing by Pushing Using
-Tactile Feedback", IROS 1992). So the tool pushes along the normal, and takes its offset from the angle between that and the
+speed v, at an offset s from its centre of friction, it turns by about v s / (c^2 + s^2), the pushed side going ahead,
+with c of 0.38 sides for a square (Lynch, Maekawa and Tanie, "Manipulation and Active Sensing by Pushing Using Tactile
+Feedback", IROS 1992). So the tool pushes along the normal, and takes its offset from the angle between the normal and the
 direction to the goal. Where the centre of friction is not known, the angle that remains finds the offset that it takes.
 """
 
@@ -117,7 +117,7 @@ def plane_velocity(tool: Array, box: Array, heading: Array, goal: Array) -> Arra
 def pushed_normal(way: Array, reach: Array, heading: Array) -> Array:
     """Inward normal of the face to push, (..., 2).
 
-    The face that the tool is at, as long as the goal lies ahead of it: so the tool does not change faces wherever two are
+    The face that the tool is at, as long as the goal lies ahead of it: so the tool does not change faces where two are
     equally good. Else the face that has the goal straightest ahead.
 
     Args:

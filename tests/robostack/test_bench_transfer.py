@@ -10,13 +10,16 @@ from typing import Any
 import numpy as np
 import pytest
 
+from hardware.config import load_config
 from hardware.errors import ConfigError, UnknownNameError
+from hardware.registry import load_object
 from robostack.bench import transfer
 from robostack.bench.bench import BENCHES
 from robostack.bench.transfer import TransferBenchOptions, complete, figures_of, interval, met
 from robostack.bench.transfer_courses import COURSES, METHODS, Course, course_of, identity, run_name
 from robostack.bench.transfer_tables import belonging, curves, fill, table, write
 from robostack.cli.bench import _parsed
+from robostack.learning.learner import LEARNERS
 from robostack.statistics import wilson_interval
 from robostack.tasks.task import TASKS
 from sim.randomization.distribution import DISTRIBUTIONS
@@ -31,14 +34,21 @@ def line(method: str, seed: int, final: int, best: int, course: Course | None = 
 
 
 def test_every_course_can_be_opened():
-    for course in (*COURSES.values(), *(course_of(key, published=True) for key in COURSES)):
+    published = [course_of(key, published=True) for key in ("swingup", "hopper", "panda-push")]
+    for course in (*COURSES.values(), *published):
         dynamics = TASKS.load(course.task)().dynamics
         for method, name in transfer.DISTRIBUTIONS.items():
             DISTRIBUTIONS.load(name).open(dynamics, dict(course.distributions.get(method, {})))
-        assert course.steps % course.block == 0 and course.settings["updates_per_step"] == 0.2
-        assert course.settings["hidden"] == [128, 128]
+        settings: Any = LEARNERS.load(course.learner).config
+        load_config(load_object(settings), {**course.settings, "privileged": len(dynamics)})
+        assert course.steps % course.block == 0
+        if course.learner == "sac":
+            assert course.settings["updates_per_step"] == 0.2 and course.settings["hidden"] == [128, 128]
+    assert {(course.learner, course.history, course.simulations) for course in published} == {("sac", 6, 5)}
     with pytest.raises(UnknownNameError, match="swingup"):
         course_of("swing-up")
+    with pytest.raises(UnknownNameError, match="panda-push"):
+        course_of("panda-push-ppo", published=True)
 
 
 def test_the_published_budget_is_one_flag_away():
