@@ -46,7 +46,7 @@ class TransferBenchOptions:
     """What to train."""
 
     task: str = "swingup"
-    """Task: swingup, hopper, panda-push (imitation) or panda-push-ppo (reinforcement learning)."""
+    """Task: swingup, hopper or panda-push."""
     methods: tuple[str, ...] = METHODS
     """Ways to draw the dynamics in training."""
     seeds: tuple[int, ...] = ()

@@ -3,8 +3,8 @@
 With little friction a box goes where the normal of the pushed face points, whichever way the tool moves. Pushed at the
 speed v, at an offset s from its centre of friction, it turns by about v s / (c^2 + s^2), the pushed side going ahead,
 with c of 0.38 sides for a square (Lynch, Maekawa and Tanie, "Manipulation and Active Sensing by Pushing Using Tactile
-Feedback", IROS 1992). So the tool pushes along the normal, and takes its offset from the angle between the normal and the
-direction to the goal. Where the centre of friction is not known, the angle that remains finds the offset that it takes.
+Feedback", IROS 1992). So the tool pushes along the normal, and takes its offset from the angle between the normal and
+the direction to the goal. Where the centre of friction is not known, the angle that remains finds the offset it takes.
 """
 
 from __future__ import annotations
