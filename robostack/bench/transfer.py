@@ -20,12 +20,14 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from hardware.registry import load_object
 from robostack.bench.avg_learning import finished
 from robostack.bench.bench import BenchEntry, Measured
 from robostack.bench.transfer_courses import DISTRIBUTIONS, METHODS, Course, course_of, identity, run_name
 from robostack.checkpoint import latest_checkpoint
 from robostack.evaluation import EvaluationResult, evaluate_many
 from robostack.files import append_line
+from robostack.learning.learner import LEARNERS
 from robostack.make import make_env
 from robostack.policies.mlp import load_policy
 from robostack.statistics import wilson_interval
@@ -74,7 +76,6 @@ def learn(course: Course, method: str, seed: int, folder: Path) -> dict[str, Any
         distribution_settings=dict(course.distributions.get(method, {})),
         distribution_every=course.block,
         distribution_episodes=course.lsdr_episodes if method == "lsdr" else 0,
-        scripted_demonstrations=course.demonstrations,
         episode_s=course.episode_s,
         success_return=course.success_return,
         history=course.history,
@@ -84,7 +85,7 @@ def learn(course: Course, method: str, seed: int, folder: Path) -> dict[str, Any
         report_every=evaluate_every,
         evaluate_every=evaluate_every,
         evaluate_episodes=course.evaluate_episodes,
-        settings={**course.settings, "privileged": len(dynamics)},
+        settings={**course.settings, **({"privileged": len(dynamics)} if _has_critic(course) else {})},
     )
     last = train(config, resume=(run / "config.yaml").is_file())
     reports = [json.loads(line) for line in (run / PROGRESS).read_text().splitlines()]
@@ -104,6 +105,12 @@ def learn(course: Course, method: str, seed: int, folder: Path) -> dict[str, Any
     }
     _keep_final(run)
     return line
+
+
+def _has_critic(course: Course) -> bool:
+    """Whether the course's learner has values, which may be shown the dynamics."""
+    config: Any = load_object(LEARNERS.load(course.learner).config)
+    return "privileged" in {field.name for field in dataclasses.fields(config)}
 
 
 def judge(course: Course, folder: Path) -> EvaluationResult:

@@ -45,9 +45,6 @@ class Course:
     """An episode of at least this return succeeded; None: the task says which did."""
     episode_s: float = 0.0
     """Time limit of an episode [s]; 0: the task's."""
-    demonstrations: int = 0
-    """Episodes of the task's hand-written policy, with dynamics from the whole range, that every method starts with;
-    not counted among `steps`."""
     simulations: int = 5
     """Simulations stepped together."""
     history: int = HISTORY
@@ -174,7 +171,7 @@ def course_of(key: str, published: bool = False) -> Course:
         simulations=5,
         history=HISTORY,
         success_return=None,
-        demonstrations=0,
+        evaluate_every=0,
         published=True,
     )
 

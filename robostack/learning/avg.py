@@ -375,3 +375,15 @@ def action_bounds(contract: Contract) -> tuple[FloatArray, FloatArray]:
     low = np.array([term.low for term in contract.action for _ in term.elements], dtype=np.float64)
     high = np.array([term.high for term in contract.action for _ in term.elements], dtype=np.float64)
     return low, high
+
+
+def finite_action_bounds(contract: Contract) -> tuple[FloatArray, FloatArray]:
+    """Bounds of the action vector, each (num_actions,), for learners whose policy needs both.
+
+    Raises:
+        ConfigError: an action has no bounds.
+    """
+    low, high = action_bounds(contract)
+    if not np.all(np.isfinite(high - low)):
+        raise ConfigError(f"task '{contract.task}' has actions without bounds; give each action term low and high")
+    return low, high

@@ -21,12 +21,12 @@ from hardware.arrays import Array, FloatArray
 from hardware.errors import CheckpointError, ConfigError, NonFiniteError
 from robostack.checkpoint import atomic_folder, load_arrays, load_policy, save_arrays, save_policy
 from robostack.contract import Contract, require_match
-from robostack.learning.avg import action_bounds
+from robostack.learning.avg import finite_action_bounds
 from robostack.learning.flat_adam import FlatAdam, flatten
 from robostack.learning.learner import LearnerEntry, Transition
 from robostack.learning.normalization import RunningNormalizer
 from robostack.learning.replay import Field, Replay
-from robostack.learning.tanh_network import TANH_POLICY, layer_arrays, tanh_network
+from robostack.learning.tanh_network import TANH_POLICY, policy_arrays, tanh_network
 from robostack.learning.torch_backend import Tensor, open_device, restore, to_arrays, torch
 from robostack.policies.policy import Policy
 from robostack.tasks.with_history import open_task
@@ -61,8 +61,6 @@ class DaggerConfig:
     """Widths of the hidden layers, with tanh."""
     replay_size: int = 1_000_000
     """Observations kept."""
-    privileged: int = 0
-    """Taken and not used, so that runs of other learners can be repeated with this one: there is no critic."""
     device: str = "cpu"
     """Where it computes: "cpu" or "cuda"."""
 
@@ -78,7 +76,7 @@ class DaggerConfig:
         for name in ("updates_per_step", "learning_rate", "average_rate"):
             if not getattr(self, name) > 0.0:
                 raise ConfigError(f"DaggerConfig.{name} = {getattr(self, name)} must be positive")
-        for name in ("expert_steps", "noise", "privileged"):
+        for name in ("expert_steps", "noise"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"DaggerConfig.{name} = {getattr(self, name)} must not be negative")
         if not self.hidden or min(self.hidden) < 1:
@@ -108,9 +106,7 @@ class Dagger:
         self.rng = np.random.Generator(np.random.PCG64(seed))
         self.device = open_device(config.device)
         observations, actions = contract.num_observations * contract.history, contract.num_actions
-        self.low, self.high = action_bounds(contract)
-        if not np.all(np.isfinite(self.high - self.low)):
-            raise ConfigError(f"task '{contract.task}' has actions without bounds; give each action term low and high")
+        self.low, self.high = finite_action_bounds(contract)
         self.center, self.half = (self.low + self.high) / 2.0, (self.high - self.low) / 2.0
         self.network = tanh_network((observations, *config.hidden, actions), self.rng, 0.01).to(self.device)
         self.deployed = copy.deepcopy(self.network)
@@ -216,7 +212,8 @@ class Dagger:
             "metrics": self._metrics,
         }
         with atomic_folder(folder) as fresh:
-            save_policy(fresh, self._policy_arrays(), self.contract, config, {"seed": self.seed, "steps": self.steps})
+            policy = policy_arrays(self.deployed, self.normalizer, self.low, self.high)
+            save_policy(fresh, policy, self.contract, config, {"seed": self.seed, "steps": self.steps})
             arrays = {
                 **to_arrays(self._tensors()),
                 "observation_mean": self.normalizer.mean,
@@ -250,15 +247,3 @@ class Dagger:
 
     def _tensors(self) -> dict[str, Tensor]:
         return {"parameters": self.parameters, "average": self.average, **self.optimizer.tensors("adam")}
-
-    def _policy_arrays(self) -> dict[str, Any]:
-        """The policy that acts, as robostack.policies.mlp reads it."""
-        return {
-            "observation_mean": self.normalizer.mean,
-            "observation_scale": self.normalizer.scale(),
-            "action_center": self.center,
-            "action_half": self.half,
-            "action_low": self.low,
-            "action_high": self.high,
-            **layer_arrays(self.deployed),
-        }

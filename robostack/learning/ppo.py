@@ -20,11 +20,11 @@ from hardware.arrays import Array, FloatArray
 from hardware.errors import CheckpointError, ConfigError, NonFiniteError
 from robostack.checkpoint import atomic_folder, load_arrays, load_policy, save_arrays, save_policy
 from robostack.contract import Contract, require_match
-from robostack.learning.avg import action_bounds
+from robostack.learning.avg import finite_action_bounds
 from robostack.learning.flat_adam import FlatAdam, flatten
 from robostack.learning.learner import LearnerEntry, Transition
 from robostack.learning.normalization import RunningNormalizer
-from robostack.learning.tanh_network import TANH_POLICY, layer_arrays, tanh_network
+from robostack.learning.tanh_network import TANH_POLICY, policy_arrays, tanh_network
 from robostack.learning.torch_backend import Tensor, open_device, restore, to_arrays, torch
 
 LEARNER = LearnerEntry(
@@ -146,9 +146,7 @@ class Ppo:
         self.rng = np.random.Generator(np.random.PCG64(seed))
         self.device = open_device(config.device)
         observations, actions = contract.num_observations * contract.history, contract.num_actions
-        self.low, self.high = action_bounds(contract)
-        if not np.all(np.isfinite(self.high - self.low)):
-            raise ConfigError(f"task '{contract.task}' has actions without bounds; give each action term low and high")
+        self.low, self.high = finite_action_bounds(contract)
         self.center, self.half = (self.low + self.high) / 2.0, (self.high - self.low) / 2.0
         self.policy = tanh_network((observations, *config.hidden, actions), self.rng, 0.01).to(self.device)
         self.value = tanh_network((observations + config.privileged, *config.hidden, 1), self.rng, 1.0).to(self.device)
@@ -334,7 +332,8 @@ class Ppo:
             "metrics": self._metrics,
         }
         with atomic_folder(folder) as fresh:
-            save_policy(fresh, self._policy_arrays(), self.contract, config, {"seed": self.seed, "steps": self.steps})
+            policy = policy_arrays(self.policy, self.normalizer, self.low, self.high)
+            save_policy(fresh, policy, self.contract, config, {"seed": self.seed, "steps": self.steps})
             arrays = {**to_arrays(self._tensors()), **self._statistics(), "returns": self.returns}
             arrays |= {f"rollout.{name}": array for name, array in self.rollout.items()}
             save_arrays(fresh, "learner", arrays, {"config": config, "scalars": scalars})
@@ -374,18 +373,6 @@ class Ppo:
             "return_mean": self.return_scale.mean,
             "return_variance": self.return_scale.variance,
         }
-
-    def _policy_arrays(self) -> dict[str, Any]:
-        """The deterministic policy, as robostack.policies.mlp reads it."""
-        arrays: dict[str, Any] = {
-            "observation_mean": self.normalizer.mean,
-            "observation_scale": self.normalizer.scale(),
-            "action_center": self.center,
-            "action_half": self.half,
-            "action_low": self.low,
-            "action_high": self.high,
-        }
-        return arrays | layer_arrays(self.policy)
 
 
 def _with_prefix(stored: Mapping[str, Any], prefix: str) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from hardware.arrays import Array, FloatArray
 from hardware.errors import CheckpointError, ConfigError, NonFiniteError
 from robostack.checkpoint import atomic_folder, load_arrays, load_policy, save_arrays, save_policy
 from robostack.contract import Contract, column_of, require_match
-from robostack.learning.avg import action_bounds
+from robostack.learning.avg import finite_action_bounds
 from robostack.learning.batched_critic import BatchedCritic
 from robostack.learning.flat_adam import FlatAdam, flatten
 from robostack.learning.frame_replay import FRAMES, NEXT_FRAMES, FrameReplay
@@ -66,9 +66,7 @@ class Rlpd:
         self.device = open_device(config.device)
         self._seen = seen_elements(contract, config.unseen)
         observations, actions = len(self._seen), contract.num_actions
-        self.low, self.high = action_bounds(contract)
-        if not np.all(np.isfinite(self.high - self.low)):
-            raise ConfigError(f"task '{contract.task}' has actions without bounds; give each action term low and high")
+        self.low, self.high = finite_action_bounds(contract)
         self.center, self.half = (self.low + self.high) / 2.0, (self.high - self.low) / 2.0
         self._gripper_column = column_of(contract, config.gripper) if config.gripper else -1
         self._arm = [column for column in range(actions) if column != self._gripper_column]

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from hardware.arrays import FloatArray
+from robostack.learning.normalization import RunningNormalizer
 from robostack.learning.torch_backend import torch
 
 TANH_POLICY: Mapping[str, Any] = {
@@ -37,9 +39,25 @@ def tanh_network(sizes: Sequence[int], rng: np.random.Generator, head_gain: floa
     return torch.nn.Sequential(*layers[:-1])
 
 
-def layer_arrays(network: torch.nn.Sequential) -> dict[str, np.ndarray[Any, Any]]:
-    """Weights and biases of its linear layers, as `robostack.policies.mlp` reads them."""
-    arrays = {}
+def policy_arrays(
+    network: torch.nn.Sequential, normalizer: RunningNormalizer, low: FloatArray, high: FloatArray
+) -> dict[str, Any]:
+    """A deterministic policy as `robostack.policies.mlp` reads it.
+
+    Args:
+        network: gives actions as a share of half their range, from its middle.
+        normalizer: of the observations that the network is given.
+        low: lower bounds of the actions, (num_actions,).
+        high: upper bounds, (num_actions,).
+    """
+    arrays: dict[str, Any] = {
+        "observation_mean": normalizer.mean,
+        "observation_scale": normalizer.scale(),
+        "action_center": (low + high) / 2.0,
+        "action_half": (high - low) / 2.0,
+        "action_low": low,
+        "action_high": high,
+    }
     for index, layer in enumerate(part for part in network if isinstance(part, torch.nn.Linear)):
         arrays[f"layer{index}.weight"] = layer.weight.detach().cpu().numpy().copy()
         arrays[f"layer{index}.bias"] = layer.bias.detach().cpu().numpy().copy()

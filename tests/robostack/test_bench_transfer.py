@@ -34,19 +34,26 @@ def line(method: str, seed: int, final: int, best: int, course: Course | None = 
 
 
 def test_every_course_can_be_opened():
+    pytest.importorskip("torch")
     published = [course_of(key, published=True) for key in COURSES]
     for course in (*COURSES.values(), *published):
         dynamics = TASKS.load(course.task)().dynamics
         for method, name in transfer.DISTRIBUTIONS.items():
             DISTRIBUTIONS.load(name).open(dynamics, dict(course.distributions.get(method, {})))
-        settings: Any = LEARNERS.load(course.learner).config
-        load_config(load_object(settings), {**course.settings, "privileged": len(dynamics)})
+        load_config(load_object(LEARNERS.load(course.learner).config), dict(course.settings))
         assert course.steps % course.block == 0
         if course.learner == "sac":
             assert course.settings["updates_per_step"] == 0.2 and course.settings["hidden"] == [128, 128]
     assert {(course.learner, course.history, course.simulations) for course in published} == {("sac", 6, 5)}
+    assert not any(course.evaluate_every for course in published), "judged after each update"
     with pytest.raises(UnknownNameError, match="swingup"):
         course_of("swing-up")
+
+
+def test_only_learners_with_values_are_shown_the_dynamics():
+    pytest.importorskip("torch")
+    shown = {course.learner: transfer._has_critic(course) for course in COURSES.values()}
+    assert shown == {"sac": True, "ppo": True, "dagger": False}
 
 
 def test_the_published_budget_is_one_flag_away():
